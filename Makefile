@@ -1,0 +1,41 @@
+# Every command does its own set-up: `make demo` and `make test` work on a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+export UV_COMPILE_BYTECODE := 1
+
+.PHONY: demo test check lock schemas clean help
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/.ready  ## start the local stack, load every sample school twice, stay up
+	$(BIN)/python -m local_stack demo $(ARGS)
+
+test: $(VENV)/.ready check  ## the whole test suite, with all set-up
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready  ## ruff, mypy --strict, import-linter, the mappings' linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/etl check
+
+lock: $(VENV)/.ready  ## compile requirements.in to requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements.in -c requirements-dev.txt -o requirements.txt
+
+schemas: $(VENV)/.ready  ## write the JSON Schemas that editors use
+	$(BIN)/etl schema
+
+clean:  ## remove the local stack's data and the environment
+	rm -rf .local $(VENV)

@@ -1,0 +1,1 @@
+"""The `etl` command: one module per group of sub-commands."""

@@ -1,0 +1,29 @@
+"""The `etl` command; exit code 0: done, 1: the data says no (faults, a hold), 2: bad input or set-up."""
+
+from __future__ import annotations
+
+import typer
+
+from etl_lib.cli.check import check, schema
+from etl_lib.cli.migrate import migrate
+from etl_lib.cli.run import run
+from etl_lib.errors import EtlError
+
+app = typer.Typer(
+    help="Schools' CSV deliveries become rows in PostgreSQL.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(check)
+app.command()(schema)
+app.command()(migrate)
+app.command()(run)
+
+
+def main() -> None:
+    """Entry point: an error of ours is printed in people's words and ends with exit code 2."""
+    try:
+        app()
+    except EtlError as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,1 @@
+"""YAML in, frozen models or all faults at once out."""

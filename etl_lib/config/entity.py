@@ -1,0 +1,107 @@
+"""The canonical model: what one entity file (`include/entities/<entity>.yaml`) says."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+
+# A row is rejected when a value is unknown, or kept and counted as unresolved.
+OnUnknown = Literal["reject", "keep"]
+
+# Load order: a required reference points at an entity that stands before it.
+LOAD_ORDER = (
+    "organization", "term", "program", "course", "section", "person", "person_role",
+    "program_enrollment", "section_staff", "enrollment", "line_item", "result",
+)  # fmt: skip
+
+
+class Model(BaseModel):
+    """Frozen, and no unknown key: past the loader nobody checks again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reference(Model):
+    """A field that holds the key of a row of another entity."""
+
+    entity: Name
+    on_unknown: OnUnknown
+
+
+class EntityField(Model):
+    """One column of an entity's table.
+
+    `type` is one of id (text up to 255, case-sensitive, leading zeros kept), text, enum (one of
+    `values`), integer, decimal (`precision`, `scale`), boolean, date, timestamp; `array: true`
+    makes it an array of id or text.
+    """
+
+    type: Literal["id", "text", "enum", "integer", "decimal", "boolean", "date", "timestamp"]
+    description: str = Field(description="What the field means; shown in guides for schools.")
+    array: bool = False
+    required: bool = False
+    values: tuple[str, ...] = ()
+    default: str | int | bool | None = None
+    precision: int = Field(default=10, ge=1, le=38)
+    scale: int = Field(default=3, ge=0, le=12)
+    max_length: int = Field(default=4000, ge=1)
+    minimum: int | None = None
+    maximum: int | None = None
+    references: Reference | None = None
+    sensitive: bool = False
+    aliases: tuple[str, ...] = Field(
+        default=(), description="Header names under which source systems know the field."
+    )
+
+    @model_validator(mode="after")
+    def values_only_for_enum(self) -> Self:
+        """`values` belongs to enum, and an enum has some."""
+        if (self.type == "enum") != bool(self.values):
+            raise ValueError("a field of type enum has `values`, any other type has none")
+        if self.array and self.type not in ("id", "text"):
+            raise ValueError("only id and text fields can be arrays")
+        return self
+
+
+class Entity(Model):
+    """A table of the canonical model; its key is (client_id, <entity>_id)."""
+
+    entity: Name
+    description: str
+    natural_key: tuple[Name, ...] = Field(
+        default=(), description="Fields that make the key when the source has no stable id."
+    )
+    fields: dict[Name, EntityField]
+    ordered: tuple[tuple[Name, Name], ...] = Field(
+        default=(), description="Pairs of fields of which the first may not lie after the second."
+    )
+    unique_warn: tuple[Name, ...] = Field(
+        default=(), description="Fields whose duplicates are worth a warning."
+    )
+    delete_absent: bool = Field(
+        default=False, description="Rows that vanish from a full feed are deleted (softly)."
+    )
+
+    @property
+    def key(self) -> str:
+        """Name of the key column."""
+        return f"{self.entity}_id"
+
+    @cached_property
+    def references(self) -> dict[str, Reference]:
+        """References by the field that holds them."""
+        return {n: f.references for n, f in self.fields.items() if f.references is not None}
+
+    @model_validator(mode="after")
+    def names_exist(self) -> Self:
+        """The key is a field, and every name used elsewhere in the file is one too."""
+        if self.key not in self.fields:
+            raise ValueError(f"fields must hold the key `{self.key}`")
+        used = {*self.natural_key, *self.unique_warn, *(n for pair in self.ordered for n in pair)}
+        if unknown := sorted(used - self.fields.keys()):
+            raise ValueError(f"not a field of this entity: {', '.join(unknown)}")
+        return self

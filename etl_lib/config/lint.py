@@ -1,0 +1,291 @@
+"""Finds what a mapping's shape cannot tell: names that do not exist, and rules that contradict."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from etl_lib.config.entity import Entity, EntityField
+from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed, Mapping
+from etl_lib.errors import Fault
+
+HOOK_PACKAGE = "etl_hooks"
+# Values that no school may send us, under any header: passwords and national identity numbers.
+FORBIDDEN_COLUMN = re.compile(
+    r"pass[_ ]?w(or)?d|^pwd$|\bssn\b|social[_ ]?security|national[_ ]?id|^nino$|^sin$",
+    re.IGNORECASE,
+)
+# Whole-file expectations that our execution engine answers (validate/), by their GX names.
+EXPECTATIONS = (
+    "expect_column_max_to_be_between",
+    "expect_column_min_to_be_between",
+    "expect_column_value_lengths_to_be_between",
+    "expect_column_values_to_be_between",
+    "expect_column_values_to_be_in_set",
+    "expect_column_values_to_be_unique",
+    "expect_column_values_to_match_regex",
+    "expect_column_values_to_match_strftime_format",
+    "expect_column_values_to_not_be_in_set",
+    "expect_column_values_to_not_be_null",
+    "expect_column_values_to_not_match_regex",
+    "expect_compound_columns_to_be_unique",
+    "expect_table_columns_to_match_set",
+    "expect_table_row_count_to_be_between",
+)
+
+PlaceOf = Callable[[Sequence[str | int]], str]
+Finding = tuple[Sequence[str | int], str, str]  # key path, text, hint
+
+
+def lint(mapping: Mapping, entities: dict[str, Entity], place_of: PlaceOf) -> list[Fault]:
+    """All faults of the mapping, each with its place; empty when it is in order."""
+    findings: list[Finding] = []
+    for name, feed in mapping.feeds.items():
+        findings += _feed(mapping, entities, name, feed, ("feeds", name))
+        for index, layout in enumerate(feed.layouts):
+            path = ("feeds", name, "layouts", index, "feed")
+            findings += _feed(mapping, entities, name, layout.feed, path)
+    findings += _shared_columns(mapping)
+    findings += _precedence(mapping, entities)
+    faults = [
+        Fault("MAPPING_INVALID", f"{_dotted(path)}: {text}", place_of(path), hint)
+        for path, text, hint in findings
+    ]
+    return list(dict.fromkeys(faults))
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return ".".join(str(p) for i, p in enumerate(path) if not (p == "feed" and i > 2))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known)}."
+
+
+def _feed(
+    mapping: Mapping,
+    entities: dict[str, Entity],
+    name: str,
+    feed: Feed,
+    path: tuple[str | int, ...],
+) -> Iterator[Finding]:
+    parts = {part for pattern in feed.file for part in FILE_PART.findall(pattern)}
+    if not feed.format.header and not feed.columns:
+        yield (*path, "columns"), "a file without header needs `columns` in their order.", ""
+    for key in ("date_formats", "timestamp_formats"):
+        for text in getattr(feed.values, key):
+            if not _is_date_format(text):
+                yield (*path, "values", key), f"`{text}` is not a strptime format.", ""
+    for column in feed.columns:
+        if FORBIDDEN_COLUMN.search(column):
+            yield (*path, "columns", column), "passwords and national ids are never read.", ""
+    for index, wish in enumerate(feed.expectations):
+        here = (*path, "expectations", index)
+        if wish.expectation not in EXPECTATIONS:
+            yield (
+                (*here, "expectation"),
+                "unknown expectation.",
+                _nearest(wish.expectation, EXPECTATIONS),
+            )
+        if wish.entity not in feed.entities:
+            yield (
+                (*here, "entity"),
+                "the feed does not fill it.",
+                _nearest(wish.entity, feed.entities),
+            )
+        elif wish.entity in entities:
+            wanted = wish.kwargs.get("column")
+            known = entities[wish.entity].fields
+            if wanted is not None and wanted not in known:
+                yield (
+                    (*here, "kwargs", "column"),
+                    f"no field `{wanted}`.",
+                    _nearest(str(wanted), known),
+                )
+    for entity_name, fill in feed.entities.items():
+        here = (*path, "entities", entity_name)
+        if entity_name not in entities:
+            yield here, f"there is no entity `{entity_name}`.", _nearest(entity_name, entities)
+            continue
+        yield from _fill(mapping, entities, entities[entity_name], feed, fill, parts, here)
+
+
+def _fill(
+    mapping: Mapping, entities: dict[str, Entity], entity: Entity, feed: Feed, fill: EntityFill,
+    parts: set[str], path: tuple[str | int, ...],
+) -> Iterator[Finding]:  # fmt: skip
+    for column in fill.source_columns:
+        part = FILE_PART.fullmatch(column)
+        if part and part[1] not in parts:
+            yield (
+                path,
+                f"the file name has no part `{column}`.",
+                _nearest(part[1], parts or {"none"}),
+            )
+        if FORBIDDEN_COLUMN.search(column):
+            yield path, f"`{column}`: passwords and national ids are never read.", ""
+        if not part and feed.columns and not feed.format.header and column not in feed.columns:
+            yield (
+                path,
+                f"`{column}` is not among the feed's columns.",
+                _nearest(column, feed.columns),
+            )
+    for name, rule in fill.columns.items():
+        if name not in entity.fields:
+            known = entity.fields
+            yield (
+                (*path, "columns", name),
+                f"`{entity.entity}` has no field `{name}`.",
+                _nearest(name, known),
+            )
+            continue
+        yield from _rule(mapping, feed, entity.fields[name], rule, (*path, "columns", name))
+    made = (
+        {entity.key}
+        if set(entity.natural_key) <= fill.columns.keys() and entity.natural_key
+        else set()
+    )
+    made |= fill.columns.keys()
+    if entity.key not in made:
+        natural = f" or all of {', '.join(entity.natural_key)}" if entity.natural_key else ""
+        yield (*path, "columns"), f"the key `{entity.key}`{natural} is not mapped.", ""
+    for name, field in entity.fields.items():
+        needed = field.required and fill.insert and name != entity.key and field.default is None
+        if needed and name not in made:
+            yield (*path, "columns"), f"the required field `{name}` is not mapped.", ""
+    yield from _scope(entities, entity, feed, fill, path)
+    if fill.hook and (problem := _hook_problem(fill.hook)):
+        yield (*path, "hook"), problem, ""
+
+
+def _rule(
+    mapping: Mapping, feed: Feed, field: EntityField, rule: ColumnRule, path: tuple[str | int, ...]
+) -> Iterator[Finding]:
+    if field.type == "enum":
+        results = {*rule.map.values(), rule.constant, rule.default} - {None}
+        for value in sorted(str(v) for v in results if v not in field.values):
+            yield path, f"`{value}` is not an allowed value.", _nearest(value, field.values)
+    folded = [key.casefold() for key in rule.map]
+    for key in sorted({k for k in folded if folded.count(k) > 1}):
+        yield (*path, "map"), f"`{key}` stands twice (upper and lower case are the same).", ""
+    for key_name in ("date_formats", "timestamp_formats"):
+        for text in getattr(rule, key_name) or ():
+            if not _is_date_format(text):
+                yield (*path, key_name), f"`{text}` is not a strptime format.", ""
+    if rule.sensitive in ("hash", "mask") and (field.type != "text" or field.array):
+        yield (*path, "sensitive"), f"`{rule.sensitive}` is for text fields only.", ""
+    if rule.lookup:
+        other = mapping.feeds.get(rule.lookup.feed)
+        if other is None:
+            yield (
+                (*path, "lookup", "feed"),
+                f"there is no feed `{rule.lookup.feed}`.",
+                _nearest(rule.lookup.feed, mapping.feeds),
+            )
+        elif other is feed:
+            yield (*path, "lookup", "feed"), "a feed cannot look up in itself.", ""
+        else:
+            for part in ("key", "column"):
+                name = getattr(rule.lookup, part)
+                if name not in other.source_columns:
+                    text = f"the feed `{rule.lookup.feed}` does not read a column `{name}`."
+                    yield (*path, "lookup", part), text, _nearest(name, other.source_columns)
+
+
+def _scope(
+    entities: dict[str, Entity],
+    entity: Entity,
+    feed: Feed,
+    fill: EntityFill,
+    path: tuple[str | int, ...],
+) -> Iterator[Finding]:
+    if fill.delete_absent and feed.content != "full":
+        yield (
+            (*path, "delete_absent"),
+            "absence means nothing in a feed with `content: changes`.",
+            "",
+        )
+    if not fill.scope_by:
+        return
+    first, _, second = fill.scope_by.partition(".")
+    if first not in entity.fields:
+        yield (*path, "scope_by"), f"no field `{first}`.", _nearest(first, entity.fields)
+    elif first not in fill.columns:
+        yield (
+            (*path, "scope_by"),
+            f"the feed does not fill `{first}`.",
+            _nearest(first, fill.columns),
+        )
+    elif second:
+        reference = entity.fields[first].references
+        target = entities.get(reference.entity) if reference else None
+        if target is None or second not in target.fields:
+            yield (*path, "scope_by"), f"`{first}` does not lead to a field `{second}`.", ""
+
+
+def _shared_columns(mapping: Mapping) -> Iterator[Finding]:
+    writers: dict[tuple[str, str], list[str]] = {}
+    for feed_name, feed in mapping.feeds.items():
+        for entity_name, fill in feed.entities.items():
+            for field in fill.columns:
+                if field != f"{entity_name}_id":
+                    writers.setdefault((entity_name, field), []).append(feed_name)
+    for (entity_name, field), feeds in writers.items():
+        ranked = mapping.precedence.get(entity_name, ())
+        if len(feeds) > 1 and any(feed not in ranked for feed in feeds):
+            names = " and ".join(f"`{feed}`" for feed in feeds)
+            path = ("feeds", feeds[-1], "entities", entity_name, "columns", field)
+            yield (
+                path,
+                f"{names} both write it.",
+                f"Say whose word counts: precedence: {{{entity_name}: [{', '.join(feeds)}]}}",
+            )
+
+
+def _precedence(mapping: Mapping, entities: dict[str, Entity]) -> Iterator[Finding]:
+    for entity_name, feeds in mapping.precedence.items():
+        if entity_name not in entities:
+            yield (
+                ("precedence", entity_name),
+                "there is no such entity.",
+                _nearest(entity_name, entities),
+            )
+        for feed in feeds:
+            if feed not in mapping.feeds:
+                yield (
+                    ("precedence", entity_name),
+                    f"there is no feed `{feed}`.",
+                    _nearest(feed, mapping.feeds),
+                )
+
+
+def _is_date_format(text: str) -> bool:
+    try:
+        datetime.strptime(datetime(2026, 11, 23, 14, 5, 6).strftime(text), text)  # noqa: DTZ001, DTZ007 (only the format is tried)
+    except ValueError:
+        return False
+    return "%" in text
+
+
+def _hook_problem(hook: str) -> str | None:
+    """Why the dotted path is no function of the hook package; read as text, never imported."""
+    package, *middle, function = hook.split(".")
+    if (
+        package != HOOK_PACKAGE
+        or not middle
+        or not all(p.isidentifier() for p in [*middle, function])
+    ):
+        return f"`{hook}` is not inside the package `{HOOK_PACKAGE}`."
+    module = Path(__file__).parents[2].joinpath(package, *middle).with_suffix(".py")
+    if not module.is_file():
+        return f"there is no module `{'.'.join([package, *middle])}`."
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    if not any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body):
+        return f"the module has no function `{function}`."
+    return None

@@ -1,0 +1,399 @@
+"""What a mapping says: where a client's files come from and how their columns become ours."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from etl_lib.config.entity import Model, Name
+
+ClientId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,47}$")]
+FILE_PART = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+def _as_text(value: Any) -> Any:
+    """YAML's `1` and `true` stand for the text that a CSV file would hold."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    """One value may be written without brackets."""
+    return (value,) if isinstance(value, str | int | float | bool) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | bool | int | float)]
+Texts = Annotated[
+    tuple[Text, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...])
+]
+
+
+def _timezone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"`{value}` is not an IANA time zone such as America/Chicago")
+    return value
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class FileFormat(Model):
+    """How the text of a feed's files is written; None means: found out from the file."""
+
+    encoding: str | None = None
+    delimiter: Literal[",", ";", "\t", "|", " ", "tab"] | None = None
+    quote: Literal['"', "'", "none"] = '"'
+    escape: Literal["doubled", "backslash"] = "doubled"
+    header: bool = Field(True, description="False: no header line; `columns` gives the order.")
+    skip_lines: int | None = Field(
+        None, ge=0, description="Lines before the header; None: the header is searched for."
+    )
+    footer: str | None = Field(
+        None, description="Regular expression; from the first line that matches on, no rows."
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def encoding_known(cls, value: str | None) -> str | None:
+        """The encoding is one that Python knows."""
+        if value is not None:
+            try:
+                "".encode(value)
+            except LookupError:
+                raise ValueError(f"`{value}` is not an encoding such as utf-8 or cp1252") from None
+        return value
+
+    @property
+    def delimiter_character(self) -> str | None:
+        """The delimiter itself (`tab` is how a person writes it)."""
+        return "\t" if self.delimiter == "tab" else self.delimiter
+
+
+class ValueFormat(Model):
+    """How values are written; given for a feed and, where one differs, for a column."""
+
+    null_tokens: Texts = Field(
+        (), description="Texts that mean: no value. An empty cell always does."
+    )
+    true_tokens: Texts = ("true", "t", "yes", "y", "1")
+    false_tokens: Texts = ("false", "f", "no", "n", "0")
+    date_formats: Texts = Field(("%Y-%m-%d",), description="strptime formats, tried in order.")
+    timestamp_formats: Texts = ("%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S")
+    decimal: Literal["point", "comma"] = "point"
+
+
+class SourceColumn(Model):
+    """A column of the school's file."""
+
+    aliases: Texts = Field((), description="Other header names under which the column may come.")
+    required: bool | None = Field(
+        None, description="None: required when a required field of an entity is made from it."
+    )
+
+
+class Lookup(Model):
+    """A column of another feed of the same delivery.
+
+    Takes `column` from the row of `feed` whose column `key` equals this row's column `by`; without
+    a value in `by` there is none. `on_unknown` says what becomes of a row whose `by` is not found,
+    or whose delivery has no file of that feed: it is rejected, or the field stays without value.
+    """
+
+    feed: Name
+    key: str
+    by: str
+    column: str
+    on_unknown: Literal["reject", "null"] = "reject"
+
+
+class Split(Model):
+    """One part of a value cut at a separator; `index` counts from 0, -1 is the last."""
+
+    separator: str = Field(min_length=1)
+    index: int
+
+
+class ColumnRule(Model):
+    """How one field is made. Exactly one origin, then the steps in the order below.
+
+    Origins: `from` (several names: the first that the file has), `constant`, `concat`, `coalesce`,
+    `lookup`. Steps: trim, null tokens, split, extract, case, pad, map, sensitive, default.
+    """
+
+    from_: Texts = Field((), alias="from")
+    constant: Text | None = None
+    concat: Texts = Field(
+        (), description="Source columns; text in quotes inside braces is literal."
+    )
+    separator: str = Field("", description="Between the parts of `concat`.")
+    coalesce: Texts = Field((), description="Source columns; the first that has a value.")
+    lookup: Lookup | None = None
+
+    trim: bool = True
+    null_tokens: Texts | None = None
+    split: Split | None = None
+    extract: str | None = Field(None, description="Regular expression with one group to keep.")
+    case: Literal["upper", "lower", "title"] | None = None
+    pad: int | None = Field(None, ge=1, le=255, description="Fill with zeros on the left.")
+    map: dict[str, Text | None] = Field(
+        default_factory=dict, description="Values of the source (any case) to values of ours."
+    )
+    on_unmapped: Literal["reject", "null", "keep", "default"] = "reject"
+    default: Text | None = None
+    sensitive: Literal["keep", "hash", "mask", "drop"] = "keep"
+
+    true_tokens: Texts | None = None
+    false_tokens: Texts | None = None
+    date_formats: Texts | None = None
+    timestamp_formats: Texts | None = None
+    decimal: Literal["point", "comma"] | None = None
+    list_separator: str = Field(",", description="Between the values of an array field.")
+    pattern: str | None = Field(None, description="Regular expression that the whole value meets.")
+
+    @field_validator("extract", "pattern")
+    @classmethod
+    def compiles(cls, value: str | None) -> str | None:
+        """The regular expression can be read (Python's syntax, RE2 subset)."""
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"the regular expression cannot be read: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def one_origin(self) -> Self:
+        """Exactly one of from, constant, concat, coalesce, lookup."""
+        origins = (bool(self.from_), self.constant is not None, bool(self.concat),
+                   bool(self.coalesce), self.lookup is not None)  # fmt: skip
+        if sum(origins) != 1:
+            raise ValueError("give exactly one of from, constant, concat, coalesce, lookup")
+        if self.extract is not None and re.compile(self.extract).groups != 1:
+            raise ValueError("`extract` needs exactly one group in parentheses")
+        if self.on_unmapped == "default" and self.default is None:
+            raise ValueError("`on_unmapped: default` needs a `default`")
+        return self
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Every column of the feed's own files (file-name parts as `{part}`) that the rule reads."""
+        by = (self.lookup.by,) if self.lookup else ()
+        return (*self.from_, *self.concat, *self.coalesce, *by)
+
+
+def _as_rule(value: Any) -> Any:
+    """`field: Header` is short for `field: {from: Header}`; a list gives aliases."""
+    return {"from": value} if isinstance(value, str | list | tuple) else value
+
+
+Rule = Annotated[
+    ColumnRule, BeforeValidator(_as_rule, json_schema_input_type=str | tuple[str, ...] | ColumnRule)
+]
+
+
+class EntityFill(Model):
+    """How one feed fills one entity."""
+
+    where: dict[str, Texts] = Field(
+        default_factory=dict, description="Only rows whose column has one of the values (any case)."
+    )
+    where_not: dict[str, Texts] = Field(default_factory=dict)
+    deleted_when: dict[str, Texts] = Field(
+        default_factory=dict, description="Rows that say: delete this record."
+    )
+    columns: dict[Name, Rule]
+    extra: Texts = Field((), description="Source columns kept as they are in `extra`.")
+    hook: str | None = Field(None, description="Python function `etl_hooks.<module>.<function>`.")
+    insert: bool = Field(True, description="False: only completes rows that another feed brings.")
+    delete_absent: bool | None = Field(None, description="None: as the entity file says.")
+    scope_by: str | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$",
+        description="Absence deletes only within the values of this field that the file holds; "
+        "`section_id.term_id` follows a reference.",
+    )
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Every source column the fill reads, each once, in order."""
+        names = [*self.where, *self.where_not, *self.deleted_when]
+        names += [c for rule in self.columns.values() for c in rule.source_columns]
+        return tuple(dict.fromkeys([*names, *self.extra]))
+
+
+class HoldLimits(Model):
+    """Over one of these a delivery waits for approval; exactly at it passes."""
+
+    rejected_share: Share = 0.02
+    rejected_rows: int | None = Field(None, ge=0)
+    deleted_share: Share = 0.10
+    updated_share: Share = 0.75
+    rows_share_of_last: Share = Field(0.80, description="Fewer rows than this share of last time.")
+
+
+class FailLimits(Model):
+    """Over one of these the run fails."""
+
+    rejected_share: Share = 0.20
+    rejected_rows: int | None = Field(None, ge=0)
+
+
+class Limits(Model):
+    """Limits per feed and entity; below `floor_rows` touched rows the shares of hold do not apply."""
+
+    hold: HoldLimits = HoldLimits()
+    fail: FailLimits = FailLimits()
+    floor_rows: int = Field(20, ge=0, description="So few rows never hold a delivery by a share.")
+
+    @model_validator(mode="after")
+    def hold_below_fail(self) -> Self:
+        """A delivery is held before it fails."""
+        if self.hold.rejected_share > self.fail.rejected_share:
+            raise ValueError(
+                "limits.hold.rejected_share must not exceed limits.fail.rejected_share"
+            )
+        return self
+
+
+class Expectation(Model):
+    """One more Great Expectations expectation on a field of an entity."""
+
+    expectation: str = Field(pattern=r"^expect_[a-z_]+$")
+    entity: Name
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Feed(Model):
+    """One kind of file of a client."""
+
+    file: Texts = Field(description="Name patterns: *, ?, {date} and other {parts}.")
+    member: str | None = Field(None, description="Pattern of the file inside a zip archive.")
+    required: bool = True
+    content: Literal["full", "changes"] = "full"
+    format: FileFormat = FileFormat()
+    values: ValueFormat = ValueFormat()
+    columns: dict[str, SourceColumn] = Field(default_factory=dict)
+    extra_columns: Literal["ignore", "refuse"] = "ignore"
+    allow_empty: bool = Field(False, description="A file with a header and no row is no fault.")
+    min_rows: int = Field(0, ge=0)
+    limits: Limits = Limits()
+    expectations: tuple[Expectation, ...] = ()
+    entities: dict[Name, EntityFill]
+    layouts: tuple[Layout, ...] = Field(
+        (), description="Other forms of the feed for deliveries from a date on."
+    )
+
+    @cached_property
+    def source_columns(self) -> tuple[str, ...]:
+        """Every column that the feed may read from its files, each once; no file-name parts."""
+        names = [
+            *self.columns,
+            *(c for fill in self.entities.values() for c in fill.source_columns),
+        ]
+        return tuple(dict.fromkeys(n for n in names if not FILE_PART.fullmatch(n)))
+
+    def at(self, day: date) -> Feed:
+        """The feed as it was laid out on `day`."""
+        chosen = self
+        for layout in sorted(self.layouts, key=lambda one: one.effective_from):
+            if layout.effective_from <= day:
+                chosen = layout.feed
+        return chosen
+
+
+class Layout(Model):
+    """A feed's form from a date on; the loader completes `feed` from the feed it belongs to."""
+
+    effective_from: date
+    feed: Feed
+
+
+class SourcePlace(Model):
+    """Where a client's files lie."""
+
+    type: Literal["s3", "sftp", "local"] = "s3"
+    conn_id: str = "etl_clients"
+    bucket: str | None = Field(None, description="For s3; the environment gives it.")
+    path: str = "clients/{client_id}/inbox"
+
+
+class DeliveryRules(Model):
+    """When a set of files is a whole delivery."""
+
+    marker: str | None = Field(None, description="Pattern of a file that says: now it is complete.")
+    date_format: str = Field("%Y%m%d", description="strptime format of {date} in file names.")
+    stable_s: int = Field(
+        60, ge=0, description="Size and time of every file unchanged for so long."
+    )
+    poll_s: int = Field(60, ge=1)
+    deadline: time | None = Field(
+        None, description="Local time by which a scheduled run's delivery must be whole."
+    )
+
+    @field_validator("deadline", mode="before")
+    @classmethod
+    def from_hours(cls, value: Any) -> Any:
+        """`06:00` is local time of the client."""
+        return time.fromisoformat(value) if isinstance(value, str) else value
+
+
+class Mapping(Model):
+    """One client's integration, with all layers merged."""
+
+    client_id: ClientId
+    client: str = Field(description="The school's name as people write it.")
+    account_number: str | None = None
+    sis: str = Field(description="Name of the student information system.")
+    owner: str = Field(description="Who is responsible on our side.")
+    contacts: Texts = Field((), description="Mail addresses of the school for reports.")
+    viewers: Texts = Field((), description="Airflow roles that may see this client.")
+    schedule: str | None = Field(None, description="cron in the client's time zone; none: by hand.")
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    start_date: date = date(2026, 1, 1)
+    enabled: bool = True
+    source: SourcePlace = SourcePlace()
+    delivery: DeliveryRules = DeliveryRules()
+    retries: int = Field(3, ge=0, le=10)
+    revision: int = Field(0, ge=0, description="Raise by hand to load the same files once more.")
+    precedence: dict[Name, tuple[Name, ...]] = Field(
+        default_factory=dict,
+        description="Entity to feeds: which feed's word counts for a column that several write.",
+    )
+    format: FileFormat = Field(FileFormat(), description="For every feed that says nothing else.")
+    values: ValueFormat = Field(ValueFormat(), description="For every feed that says nothing else.")
+    limits: Limits = Field(Limits(), description="For every feed that says nothing else.")
+    feeds: dict[Name, Feed]
+
+    @field_validator("schedule")
+    @classmethod
+    def cron_can_be_read(cls, value: str | None) -> str | None:
+        """The schedule is a cron expression of five fields or a preset such as @daily."""
+        from croniter import croniter  # only paid by mappings that have a schedule
+
+        if value is not None and not croniter.is_valid(value):
+            raise ValueError(f"`{value}` is not a cron expression such as `0 2 * * *`")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The client's time zone."""
+        return ZoneInfo(self.timezone)
+
+    def at(self, day: date) -> Mapping:
+        """The mapping with every feed in the layout of `day`."""
+        if not any(feed.layouts for feed in self.feeds.values()):
+            return self
+        return self.model_copy(update={"feeds": {n: f.at(day) for n, f in self.feeds.items()}})
+
+    def local_date(self, instant: datetime) -> date:
+        """The client's calendar day at `instant`."""
+        return instant.astimezone(self.zone).date()
+
+
+Feed.model_rebuild()

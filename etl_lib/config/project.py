@@ -1,0 +1,351 @@
+"""Finds the YAML files of `include/`, merges their layers and gives frozen models or all the faults."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from etl_lib.config.entity import LOAD_ORDER, Entity, Model
+from etl_lib.config.environment import Environment, environment_name
+from etl_lib.config.lint import lint
+from etl_lib.config.mapping import EntityFill, Feed, Mapping
+from etl_lib.config.yaml_file import KeyPath, YamlFile, read_yaml
+from etl_lib.errors import EtlError, Fault, FixTheMapping
+
+M = TypeVar("M", bound=BaseModel)
+_LAYOUT_KEYS = ("effective_from",)
+
+
+@dataclass(frozen=True)
+class Fill:
+    """One entity as one feed fills it: the unit in which rows are checked, loaded and counted."""
+
+    feed_name: str
+    feed: Feed
+    entity: Entity
+    rules: EntityFill
+
+    @property
+    def name(self) -> str:
+        """`<feed>.<entity>`, as files and counts are named."""
+        return f"{self.feed_name}.{self.entity.entity}"
+
+    @property
+    def deletes_absent(self) -> bool:
+        """Whether a row that vanishes from this feed is deleted."""
+        if self.feed.content != "full":
+            return False
+        wish = self.rules.delete_absent
+        return self.entity.delete_absent if wish is None else wish
+
+
+class ResolvedMapping(Model):
+    """A mapping with everything it leans on; stored with the run, read by all later stages."""
+
+    environment: str
+    mapping: Mapping
+    entities: dict[str, Entity]
+
+    @property
+    def client_id(self) -> str:
+        """The client."""
+        return self.mapping.client_id
+
+    def fills(self) -> tuple[Fill, ...]:
+        """Every (feed, entity), in load order; within an entity by precedence, then as written."""
+        found = []
+        for feed_name, feed in self.mapping.feeds.items():
+            for entity_name, rules in feed.entities.items():
+                found.append(Fill(feed_name, feed, self.entities[entity_name], rules))
+
+        def rank(fill: Fill) -> tuple[int, bool, int]:
+            order = self.mapping.precedence.get(fill.entity.entity, ())
+            place = order.index(fill.feed_name) if fill.feed_name in order else len(order)
+            return LOAD_ORDER.index(fill.entity.entity), not fill.rules.insert, place
+
+        return tuple(sorted(found, key=rank))
+
+    @cached_property
+    def row_contract(self) -> str:
+        """sha256 over all that decides what becomes of a row: feeds, entities, hooks, revision."""
+        digest = hashlib.sha256()
+        for feed_name, feed in sorted(self.mapping.feeds.items()):
+            digest.update(feed_name.encode())
+            digest.update(feed.model_dump_json(exclude={"limits", "required"}).encode())
+        for _, entity in sorted(self.entities.items()):
+            digest.update(entity.model_dump_json().encode())
+        for hook in sorted({f.rules.hook for f in self.fills() if f.rules.hook}):
+            digest.update(hook_source(hook).encode())
+        digest.update(f"{self.mapping.precedence}{self.mapping.revision}".encode())
+        return digest.hexdigest()
+
+
+def hook_source(hook: str) -> str:
+    """The source text of the module that holds the hook; empty when there is none."""
+    module = Path(__file__).parents[2].joinpath(*hook.split(".")[:-1]).with_suffix(".py")
+    return module.read_text(encoding="utf-8") if module.is_file() else ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder `include/` as one thing. All reading errors are FixTheMapping with every fault."""
+
+    include: Path
+    environment_name: str
+
+    @classmethod
+    def load(cls, include: Path | None = None, environment: str | None = None) -> Project:
+        """The project's own `include/` (or ETL_INCLUDE) in the environment of ETL_ENVIRONMENT."""
+        default = os.environ.get("ETL_INCLUDE") or Path(__file__).parents[2] / "include"
+        return cls(Path(include or default).resolve(), environment or environment_name())
+
+    def shown(self, path: Path) -> str:
+        """A path as messages name it, from the folder above `include/`."""
+        return str(path.relative_to(self.include.parent))
+
+    @cached_property
+    def entities(self) -> dict[str, Entity]:
+        """Every entity, in load order."""
+        faults: list[Fault] = []
+        found: dict[str, Entity] = {}
+        for path in sorted((self.include / "entities").glob("*.yaml")):
+            try:
+                entity = validated(Entity, [self._read(path)])
+                if entity.entity != path.stem or entity.entity not in LOAD_ORDER:
+                    where = f"{self.shown(path)}:1:1"
+                    text = f"`{entity.entity}` must be the file's name and stand in the load order."
+                    raise FixTheMapping.of("MAPPING_INVALID", text, where)
+                found[entity.entity] = entity
+            except FixTheMapping as error:
+                faults += error.faults
+        if faults:
+            raise FixTheMapping(faults)
+        return {name: found[name] for name in LOAD_ORDER if name in found}
+
+    @cached_property
+    def environment(self) -> Environment:
+        """The environment's file."""
+        path = self.include / "environments" / f"{self.environment_name}.yaml"
+        return validated(Environment, [self._read(path)])
+
+    def client_ids(self) -> tuple[str, ...]:
+        """Every client that has a mapping file and runs in this environment, sorted."""
+        found = sorted(path.stem for path in (self.include / "mappings").glob("*.yaml"))
+        wanted = self.environment.clients
+        return tuple(name for name in found if wanted == "all" or name in wanted)
+
+    def mapping_path(self, client_id: str) -> Path:
+        """Where the client's mapping lies."""
+        return self.include / "mappings" / f"{client_id}.yaml"
+
+    def resolve(self, client_id: str) -> ResolvedMapping:
+        """The client's mapping with all layers merged, checked and linted.
+
+        Raises FixTheMapping with every fault of the mapping, each with file:line:column.
+        """
+        path = self.mapping_path(client_id)
+        if not path.is_file():
+            near = difflib.get_close_matches(
+                client_id, [p.stem for p in path.parent.glob("*.yaml")]
+            )
+            hint = f"Did you mean `{near[0]}`?" if near else ""
+            text = f"There is no mapping for `{client_id}`."
+            raise FixTheMapping.of("MAPPING_NOT_FOUND", text, self.shown(path), hint)
+        layers = self.layers(client_id)
+        mapping = validated(Mapping, layers, {"client_id": client_id})
+        if faults := lint(mapping, self.entities, lambda key: place_of(layers, key)):
+            raise FixTheMapping(faults)
+        used = {name for feed in mapping.feeds.values() for name in feed.entities}
+        entities = {n: e for n, e in self.entities.items() if n in used}
+        return ResolvedMapping(
+            environment=self.environment_name, mapping=mapping, entities=entities
+        )
+
+    def layers(self, client_id: str) -> list[YamlFile]:
+        """base, templates from the most general to the nearest, mapping, environment's overrides."""
+        mapping = self._read(self.mapping_path(client_id))
+        templates: list[YamlFile] = []
+        below = mapping
+        while name := below.data.get("extends"):
+            path = self.include / "templates" / f"{name}.yaml"
+            if not path.is_file() or any(t.path == path for t in templates):
+                line, column = below.line_of(("extends",)) or (1, 1)
+                known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+                near = difflib.get_close_matches(str(name), known, 1)
+                hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known)}."
+                where = f"{below.shown}:{line}:{column}"
+                text = f"There is no template `{name}`."
+                raise FixTheMapping.of("MAPPING_INVALID", text, where, hint)
+            below = self._read(path)
+            templates.insert(0, below)
+        environment = self._read(self.include / "environments" / f"{self.environment_name}.yaml")
+        overrides = YamlFile(
+            environment.path, environment.shown, environment.data.get("overrides") or {}
+        )
+        return [self._read(self.include / "base.yaml"), *templates, mapping, overrides]
+
+    def digest(self, client_id: str) -> str:
+        """sha256 over the bytes of every file that makes the client's mapping, for change checks."""
+        digest = hashlib.sha256()
+        for layer in self.layers(client_id):
+            digest.update(layer.path.read_bytes())
+        return digest.hexdigest()
+
+    def _read(self, path: Path) -> YamlFile:
+        return _read_cached(path, self.shown(path), path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@cache
+def _read_cached(path: Path, shown: str, mtime_ns: int) -> YamlFile:
+    """Templates are read once for 500 mappings; a changed file is read again."""
+    return read_yaml(path, shown)
+
+
+def merged(layers: Sequence[dict[str, Any]], inside: str = "") -> dict[str, Any]:
+    """One mapping out of several: later layers win, mappings merge, lists replace.
+
+    A null removes what a lower layer gave (a template's feed, say), except among the values of a
+    `map`, where it means: no value.
+    """
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, dict) and isinstance(result.get(key), dict):
+                result[key] = merged([result[key], value], key)
+            elif value is None and key in result and inside != "map":
+                del result[key]
+            else:
+                result[key] = value
+    return result
+
+
+def validated(model: type[M], layers: Sequence[YamlFile], given: dict[str, Any] | None = None) -> M:
+    """The model of the merged layers; raises FixTheMapping with every fault and its place."""
+    data = merged([layer.data for layer in layers])
+    data.pop("extends", None)
+    if model is Mapping:
+        data = {**_with_layouts(data), **(given or {})}
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = [_fault(model, one, layers) for one in error.errors(include_url=False)]
+        raise FixTheMapping(list(dict.fromkeys(faults))) from None
+
+
+def _with_layouts(data: dict[str, Any]) -> dict[str, Any]:
+    """Complete every layout of every feed from the feed it belongs to."""
+    feeds = data.get("feeds")
+    if not isinstance(feeds, dict):
+        return data
+    whole: dict[str, Any] = {}
+    for name, feed in feeds.items():
+        if isinstance(feed, dict) and isinstance(feed.get("layouts"), list):
+            base = {key: value for key, value in feed.items() if key != "layouts"}
+            layouts = [
+                {
+                    **{k: v for k, v in one.items() if k in _LAYOUT_KEYS},
+                    "feed": merged([base, {k: v for k, v in one.items() if k not in _LAYOUT_KEYS}]),
+                }
+                if isinstance(one, dict)
+                else one
+                for one in feed["layouts"]
+            ]
+            feed = {**base, "layouts": layouts}
+        whole[name] = feed
+    return {**data, "feeds": whole}
+
+
+def place_of(layers: Sequence[YamlFile], key: Sequence[str | int]) -> str:
+    """`file:line:column` of a key path, in the topmost layer that has the most of it."""
+    written = _as_written(key)
+    best = max(reversed(layers), key=lambda layer: layer.depth_of(written))
+    if best.depth_of(written) == 0:  # nobody says it: the mapping, second from the top, should
+        best = layers[-2] if len(layers) > 1 else layers[-1]
+        return f"{best.shown}:1:1"
+    line, column = best.line_of(written) or (1, 1)
+    return f"{best.shown}:{line}:{column}"
+
+
+def _as_written(key: Sequence[str | int]) -> KeyPath:
+    """A model's key path as the YAML has it: no `feed` inside a layout, no alias of `from`."""
+    parts: list[str | int] = []
+    for part in key:
+        if part == "feed" and len(parts) >= 2 and parts[-2] == "layouts":
+            continue
+        parts.append("from" if part == "from_" else part)
+    return tuple(parts)
+
+
+def _fault(model: type[BaseModel], error: Any, layers: Sequence[YamlFile]) -> Fault:
+    location = tuple(part for part in error["loc"] if not _is_type_tag(part))
+    key = ".".join(str(part) for part in _as_written(location))
+    text, hint = error["msg"], ""
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, 1)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Known keys: {', '.join(known)}."
+        text = "there is no such key."
+    elif error["type"] == "missing":
+        text = "this key is required and missing."
+    else:
+        text = text.removeprefix("Value error, ")
+        text = text if text.endswith(".") else f"{text}."
+    return Fault(
+        "MAPPING_INVALID", f"{key}: {text}" if key else text, place_of(layers, location), hint
+    )
+
+
+def _is_type_tag(part: str | int) -> bool:
+    """Parts that pydantic adds for a union's branch or a validator, which no file holds."""
+    return isinstance(part, str) and (
+        part.startswith(("function-", "tuple[", "literal[")) or part in ("str", "bool", "[key]")
+    )
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Names of the keys that may stand at a key path of a model."""
+    from typing import get_args
+
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            fields = {(f.alias or n): f for n, f in current.model_fields.items()}
+            current = fields[str(part)].annotation if str(part) in fields else None
+        else:
+            inner = [a for a in get_args(current) if a is not Ellipsis]
+            current = inner[-1] if inner else None
+        while current is not None and not isinstance(current, type) and get_args(current):
+            arguments = get_args(current)
+            if getattr(current, "__metadata__", None):
+                current = arguments[0]
+            elif models := [
+                a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)
+            ]:
+                if getattr(current, "__origin__", None) in (dict, tuple):
+                    break
+                current = models[0]
+            else:
+                break
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return [field.alias or name for name, field in current.model_fields.items()]
+    return []
+
+
+def faults_of_all(
+    project: Project, client_ids: Sequence[str] = ()
+) -> Iterator[tuple[str, list[Fault]]]:
+    """Every client with the faults of its mapping (an empty list when it is in order)."""
+    for client_id in client_ids or project.client_ids():
+        try:
+            project.resolve(client_id)
+            yield client_id, []
+        except EtlError as error:
+            yield client_id, list(error.faults)

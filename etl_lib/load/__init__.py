@@ -1,0 +1,5 @@
+"""Loads a whole delivery in one transaction: staging, references, MERGE, deletes, history, ledger, counts."""
+
+from etl_lib.load.delivery import load
+
+__all__ = ["load"]

@@ -1,0 +1,283 @@
+"""The load of one delivery, as the contract says it: planned and changed in one transaction."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from etl_lib.config.project import ResolvedMapping
+from etl_lib.database import Connection, connected
+from etl_lib.errors import AskTheSchool, Fault, NeedsApproval, Superseded
+from etl_lib.load.limits import over_fail_limit, over_hold_limits
+from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
+from etl_lib.load.references import count_unresolved, reject_unknown
+from etl_lib.load.staging import Staged, stage
+from etl_lib.load.tables import table
+from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated
+from etl_lib.metrics.ledger import (
+    Ledger,
+    RejectedRow,
+    current_delivery,
+    record_load,
+    recorded_load,
+    run_seq_of,
+)
+from etl_lib.metrics.schema import ensure_history_partition
+from etl_lib.metrics.status import RunStatus
+from etl_lib.run import Progress, Run
+
+_LOCK_WAIT_S = 30
+_SAMPLES = 5
+
+
+class _Rollback(Exception):
+    """Ends the transaction without a change; carries what it would have done."""
+
+    def __init__(self, loaded: Loaded, plan: list[dict[str, Any]]) -> None:
+        self.loaded, self.plan = loaded, plan
+        super().__init__()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a load did or would do: counts, and masked samples of the changed rows by entity."""
+
+    loaded: Loaded
+    samples: list[dict[str, Any]]
+
+
+def load(run: Run, extracted: Extracted, validated: Validated, transformed: Transformed) -> Plan:
+    """Bring the delivery into the tables, whole or not at all; gives what the database did.
+
+    A run that has been loaded before gets its recorded counts and changes nothing. A dry run is the
+    same transaction, always rolled back, with samples. Raises NeedsApproval over a hold limit (the
+    hold is recorded, nothing is changed), AskTheSchool over a fail limit, Superseded for a full
+    delivery older than the loaded one, TryAgain when the database or the client's lock is not free.
+    """
+    with connected(run.database_url) as connection:
+        ensure_history_partition(connection)
+    try:
+        with connected(run.database_url) as connection:
+            if done := _lock_and_look(connection, run, extracted):
+                return Plan(done, [])
+            loaded, samples = _change(connection, run, extracted, validated, transformed)
+            if run.wishes.dry_run or (loaded.holds and not run.wishes.approve):
+                raise _Rollback(loaded, samples)
+            return Plan(loaded, samples)
+    except _Rollback as rolled_back:
+        loaded, samples = rolled_back.loaded, rolled_back.plan
+    if not run.wishes.dry_run:
+        plan = {"counts": [count.model_dump() for count in loaded.counts], "samples": samples}
+        Ledger(run.database_url).open_hold(run, extracted.delivery.delivery_id, loaded.holds, plan)
+        raise NeedsApproval([Fault("HOLD_LIMIT", hold.text, hold.feed) for hold in loaded.holds])
+    return Plan(loaded, samples)
+
+
+def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Loaded | None:
+    """Exclude other loads of the client, then see whether this one has been done already."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{_LOCK_WAIT_S}s"))
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtext('etl load'), hashtext(%s))", (run.client_id,)
+    )
+    connection.execute("SET LOCAL lock_timeout = 0")
+    if done := recorded_load(connection, run):
+        return done
+    current = current_delivery(connection, run.client_id)
+    if (
+        current
+        and current.delivery_seq > extracted.delivery.delivery_seq
+        and _all_full(extracted.resolved)
+    ):
+        text = f"The delivery of {current.delivered_on:%d %B %Y}, which is newer, has been loaded."
+        raise Superseded.of("SUPERSEDED", text)
+    return None
+
+
+def _all_full(resolved: ResolvedMapping) -> bool:
+    return all(feed.content == "full" for feed in resolved.mapping.feeds.values())
+
+
+def _change(
+    connection: Connection, run: Run, extracted: Extracted, validated: Validated,
+    transformed: Transformed,
+) -> tuple[Loaded, list[dict[str, Any]]]:  # fmt: skip
+    resolved, delivery = extracted.resolved, extracted.delivery
+    row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
+    assert row is not None
+    stamp = Stamp(run.client_id, delivery.delivery_seq, run_seq_of(connection, run), row[0])
+    connection.execute("SET LOCAL temp_buffers = '64MB'")
+    staged = list(_staged(connection, run, resolved, validated, transformed))
+    before = {e: _rows(connection, run.client_id, e) for e in resolved.entities}
+    counts, rejects = [], {}
+    for one in staged:
+        count, rejects[one.fill.name] = _load_fill(connection, run, one, staged, validated, stamp)
+        counts.append(count)
+    counts = [
+        count.model_copy(
+            update={
+                "unresolved": count_unresolved(connection, run.client_id, one, resolved.entities)
+            }
+        )
+        for one, count in zip(staged, counts, strict=True)
+    ]
+    for count in counts:
+        count.assert_adds_up()
+    _keep_rejects(run, rejects)
+    limits = {feed_name: feed.limits for feed_name, feed in resolved.mapping.feeds.items()}
+    if too_many := [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]:
+        raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
+    holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
+    told = {(h.feed, h.entity, h.limit) for h in holds}
+    holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
+    any_rejected = any(count.rejected for count in counts)
+    status = RunStatus.SUCCEEDED_WITH_REJECTS if any_rejected else RunStatus.SUCCEEDED
+    loaded = Loaded(status=status, counts=tuple(counts), holds=tuple(holds))
+    samples = _samples(connection, resolved, stamp) if run.wishes.dry_run or holds else []
+    record_load(
+        connection, run, stamp.run_seq, stamp.change_seq, delivery, resolved.row_contract,
+        _all_full(resolved), loaded,
+    )  # fmt: skip
+    return loaded, samples
+
+
+def _staged(
+    connection: Connection, run: Run, resolved: ResolvedMapping, validated: Validated,
+    transformed: Transformed,
+) -> Iterator[Staged]:  # fmt: skip
+    by_name = {(fill.feed, fill.entity): fill for fill in transformed.fills}
+    total = sum(fill.rows_out for fill in transformed.fills)
+    done = 0
+    for number, fill in enumerate(resolved.fills()):
+        canonical = by_name.get((fill.feed_name, fill.entity.entity))
+        if canonical is None:
+            continue  # an optional feed that is not in this delivery
+        judged = validated.of(fill.feed_name, fill.entity.entity)
+        so_far = done
+
+        def copied(rows: int, name: str = fill.name, so_far: int = so_far) -> None:
+            run.progress(Progress("load", name, so_far + rows, total))
+
+        rejects_keys = (judged.rejects_key, canonical.rejects_key)
+        yield stage(connection, number, fill, canonical, rejects_keys, run.workspace, copied)
+        done += canonical.rows_out
+
+
+def _load_fill(
+    connection: Connection, run: Run, staged: Staged, all_staged: Sequence[Staged],
+    validated: Validated, stamp: Stamp,
+) -> tuple[Counts, list[RejectedRow]]:  # fmt: skip
+    fill, canonical = staged.fill, staged.transformed
+    fed = frozenset(one.fill.entity.entity for one in all_staged)
+    unknown = reject_unknown(connection, run.client_id, staged, fed)
+    merged = merge(connection, staged, _shared(staged, all_staged), stamp)
+    absent = 0
+    if fill.deletes_absent and not canonical.has_unreadable_key:
+        absent = delete_absent(connection, staged, stamp)
+    judged = validated.of(fill.feed_name, fill.entity.entity)
+    touched = merged.inserted + merged.updated + merged.deleted
+    count = Counts(
+        feed=fill.feed_name,
+        entity=fill.entity.entity,
+        read=judged.rows_read,
+        inserted=merged.inserted,
+        updated=merged.updated,
+        unchanged=_staged_rows(connection, staged) - touched,
+        deleted_by_row=merged.deleted,
+        rejected=judged.rows_rejected + canonical.rows_rejected + len(unknown),
+        duplicates=canonical.rows_duplicate,
+        filtered=judged.rows_filtered,
+        deleted_by_absence=absent,
+        restored=merged.restored,
+    )
+    return count, unknown
+
+
+def _shared(staged: Staged, all_staged: Sequence[Staged]) -> SharedColumns:
+    """Columns of the fill that a fill with precedence writes too; fills come strongest first."""
+    stronger: dict[str, list[str]] = {}
+    completed: set[str] = set()
+    for other in all_staged:
+        if other.fill.entity != staged.fill.entity:
+            continue
+        if other is staged:
+            break
+        for column in set(other.columns) & set(staged.columns) - {staged.fill.entity.key}:
+            stronger.setdefault(column, []).append(other.fill.feed_name)
+    for other in all_staged:  # feeds that only complete rows come later, and may rank higher
+        same = other.fill.entity == staged.fill.entity
+        if same and staged.fill.rules.insert and not other.fill.rules.insert:
+            completed |= set(other.columns) & set(staged.columns) - {staged.fill.entity.key}
+    return SharedColumns({c: tuple(f) for c, f in stronger.items()}, frozenset(completed))
+
+
+def _rows(connection: Connection, client_id: str, entity: str) -> int:
+    query = sql.SQL("SELECT count(*) FROM {} WHERE client_id = %s AND deleted_at IS NULL")
+    row = connection.execute(query.format(table(entity)), (client_id,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _staged_rows(connection: Connection, staged: Staged) -> int:
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(staged.name)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _keep_rejects(run: Run, rejects: dict[str, list[RejectedRow]]) -> None:
+    """Files of the rows that the load rejected, beside those of the earlier stages."""
+    schema = pa.schema([("file", pa.string()), ("line", pa.int64()), ("key", pa.string()),
+                        ("column", pa.string()), ("code", pa.string())])  # fmt: skip
+    for name, rows in rejects.items():
+        columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+        with tempfile.NamedTemporaryFile(suffix=".parquet") as scratch:
+            pq.write_table(pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)],
+                                    schema=schema), scratch.name)  # fmt: skip
+            run.workspace.put_file(Path(scratch.name), f"load/rejects-{name}.parquet")
+
+
+def _samples(
+    connection: Connection, resolved: ResolvedMapping, stamp: Stamp
+) -> list[dict[str, Any]]:
+    """A few changed rows of each entity: masked key, what would happen, which columns differ."""
+    samples: list[dict[str, Any]] = []
+    for entity in resolved.entities.values():
+        rows = connection.execute(
+            sql.SQL(
+                """
+                (SELECT 'insert', t.{key}, ARRAY[]::text[] FROM {table} t
+                 WHERE t.client_id = {client} AND t.first_run_seq = {run} LIMIT {most})
+                UNION ALL
+                (SELECT h.action, h.key, ARRAY(
+                    SELECT n.key FROM jsonb_each(to_jsonb(t)) n
+                    WHERE n.value IS DISTINCT FROM h.before -> n.key AND n.key = ANY ({fields}))
+                 FROM etl.history h JOIN {table} t ON t.client_id = h.client_id AND t.{key} = h.key
+                 WHERE h.run_seq = {run} AND h.entity = {entity} AND h.action <> 'claim'
+                 LIMIT {most} * 3)
+                """
+            ).format(
+                key=sql.Identifier(entity.key),
+                table=table(entity.entity),
+                client=sql.Literal(stamp.client_id),
+                run=sql.Literal(stamp.run_seq),
+                entity=sql.Literal(entity.entity),
+                fields=sql.Literal(list(entity.fields)),
+                most=sql.Literal(_SAMPLES),
+            )
+        ).fetchall()
+        samples += [
+            {"entity": entity.entity, "action": action, "key": masked(key), "columns": columns}
+            for action, key, columns in rows
+        ]
+    return samples
+
+
+def masked(key: str) -> str:
+    """A key that a person can recognise who knows it, and nobody else can read."""
+    return f"{key[:2]}***" if len(key) > 4 else "***"

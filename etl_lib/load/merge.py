@@ -1,0 +1,229 @@
+"""One MERGE per fill, and the deletion of rows that vanished; both answer with what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from etl_lib.database import Connection
+from etl_lib.load.staging import Staged
+from etl_lib.load.tables import table
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What every row that this load writes carries."""
+
+    client_id: str
+    delivery_seq: int
+    run_seq: int
+    change_seq: int
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What MERGE itself says it did with the staged rows of a fill."""
+
+    inserted: int
+    updated: int
+    deleted: int
+    restored: int
+
+
+@dataclass(frozen=True)
+class SharedColumns:
+    """Columns that several feeds write, and the feeds whose word counts before this fill's."""
+
+    stronger: Mapping[str, tuple[str, ...]]  # column -> feeds that may insert and rank higher
+    completed: frozenset[str]  # columns that a stronger feed writes which only completes rows
+
+
+def merge(connection: Connection, staged: Staged, shared: SharedColumns, stamp: Stamp) -> Merged:
+    """Bring the staged rows into the entity's table; rows that do not differ are not written.
+
+    Before-images of updated and deleted rows go to the history in the same statement.
+    """
+    row = connection.execute(_statement(staged, shared, stamp)).fetchone()
+    assert row is not None
+    return Merged(*row)
+
+
+def _statement(staged: Staged, shared: SharedColumns, stamp: Stamp) -> sql.Composed:
+    fill = staged.fill
+    columns = [name for name in staged.columns if name != fill.entity.key]
+    if fill.rules.extra:
+        columns.append("extra")
+    values = {name: _value(name, shared) for name in columns}
+    written = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
+    parts = {
+        "target": table(fill.entity.entity),
+        "staged": staged.name,
+        "key": staged.key,
+        "feed": sql.Literal(fill.feed_name),
+        "client": sql.Literal(stamp.client_id),
+        "entity": sql.Literal(fill.entity.entity),
+        "run": sql.Literal(stamp.run_seq),
+        "delivery": sql.Literal(stamp.delivery_seq),
+        "change": sql.Literal(stamp.change_seq),
+        "differs": _distinct("t", columns, values),
+        "changed": _distinct("old", columns, {n: _column("new", n) for n in columns}),
+        "set_columns": sql.SQL("").join(
+            sql.SQL("{} = {}, ").format(sql.Identifier(n), v) for n, v in values.items()
+        ),
+        "columns": sql.SQL("").join(sql.SQL("{}, ").format(sql.Identifier(n)) for n in columns),
+        "new_values": sql.SQL("").join(sql.SQL("{}, ").format(_column("s", n)) for n in columns),
+        "written": written,
+    }
+    clauses = _INSERTING if fill.rules.insert else _COMPLETING
+    return sql.SQL(_MERGE.replace("-- clauses", clauses)).format(**parts)
+
+
+def _column(alias: str, name: str) -> sql.Composed:
+    return sql.SQL("{}.{}").format(sql.SQL(alias), sql.Identifier(name))
+
+
+def _value(name: str, shared: SharedColumns) -> sql.Composed:
+    """What a matched row's column becomes: the file's value, unless another feed's word counts."""
+    mine, theirs = _column("s", name), _column("t", name)
+    if name in shared.completed:
+        return sql.SQL("COALESCE({}, {})").format(theirs, mine)
+    if feeds := shared.stronger.get(name):
+        return sql.SQL("CASE WHEN t.feeds && {} THEN {} ELSE {} END").format(
+            sql.Literal(list(feeds)), theirs, mine
+        )
+    return mine
+
+
+def _distinct(alias: str, columns: list[str], values: Mapping[str, sql.Composed]) -> sql.Composable:
+    if not columns:
+        return sql.SQL("false")
+    return sql.SQL("({}) IS DISTINCT FROM ({})").format(
+        sql.SQL(", ").join(_column(alias, name) for name in columns),
+        sql.SQL(", ").join(values[name] for name in columns),
+    )
+
+
+_SET = """{set_columns}delivery_seq = {delivery}, source_file = s._file, source_line = s._line,
+            run_seq = {run}, change_seq = {change}, last_changed_at = now()"""
+
+# Order matters: the first clause that fits is taken.
+_INSERTING = f"""
+    WHEN MATCHED AND s._deleted AND t.deleted_at IS NULL AND {{feed}} = ANY (t.feeds) THEN
+        UPDATE SET feeds = array_remove(t.feeds, {{feed}}),
+            deleted_at = CASE WHEN t.feeds <@ ARRAY[{{feed}}] THEN now() END,
+            delivery_seq = {{delivery}}, source_file = s._file, source_line = s._line,
+            run_seq = {{run}}, change_seq = {{change}}, last_changed_at = now()
+    WHEN MATCHED AND NOT s._deleted AND (t.deleted_at IS NOT NULL OR {{differs}}) THEN
+        UPDATE SET {_SET}, deleted_at = NULL,
+            feeds = CASE WHEN {{feed}} = ANY (t.feeds) THEN t.feeds ELSE array_append(t.feeds, {{feed}}) END
+    WHEN MATCHED AND NOT s._deleted AND NOT {{feed}} = ANY (t.feeds) THEN
+        UPDATE SET feeds = array_append(t.feeds, {{feed}})
+    WHEN NOT MATCHED AND NOT s._deleted THEN
+        INSERT (client_id, {{key}}, {{columns}}feeds, delivery_seq, source_file, source_line,
+                run_seq, first_run_seq, change_seq, first_seen_at, last_changed_at)
+        VALUES ({{client}}, s.{{key}}, {{new_values}}ARRAY[{{feed}}], {{delivery}}, s._file, s._line,
+                {{run}}, {{run}}, {{change}}, now(), now())
+"""  # noqa: S608 (every part is quoted by psycopg)
+_COMPLETING = f"""
+    WHEN MATCHED AND NOT s._deleted AND {{differs}} THEN
+        UPDATE SET {_SET}
+"""
+
+# merge_action() with old and new: https://www.postgresql.org/docs/18/sql-merge.html
+_MERGE = """
+WITH merged AS (
+    MERGE INTO {target} AS t USING {staged} AS s
+        ON t.client_id = {client} AND t.{key} = s.{key}
+    -- clauses
+    RETURNING merge_action() AS action, s._deleted AS by_row, t.{key} AS key,
+        old.deleted_at IS NOT NULL AND new.deleted_at IS NULL AS restored,
+        old.deleted_at IS NULL AND new.deleted_at IS NOT NULL AS deleted,
+        merge_action() = 'UPDATE' AND {changed} AS changed,
+        CASE WHEN merge_action() = 'UPDATE' THEN to_jsonb(old) END AS before
+), kept AS (
+    INSERT INTO etl.history (client_id, entity, key, run_seq, action, before)
+    SELECT {client}, {entity}, key, {run},
+           CASE WHEN deleted THEN 'delete' WHEN restored THEN 'restore'
+                WHEN changed THEN 'update' ELSE 'claim' END, before
+    FROM merged WHERE action = 'UPDATE'
+)
+SELECT count(*) FILTER (WHERE action = 'INSERT'),
+       count(*) FILTER (WHERE action = 'UPDATE' AND NOT by_row AND (changed OR restored)),
+       count(*) FILTER (WHERE deleted),
+       count(*) FILTER (WHERE restored)
+FROM merged
+"""
+
+
+def delete_absent(connection: Connection, staged: Staged, stamp: Stamp) -> int:
+    """Mark rows deleted that the feed claimed before and no longer sends; gives how many went.
+
+    Only within the scope that the file speaks of (`scope_by`). A row that another feed still claims
+    stays. Rows that were sent and rejected count as present.
+    """
+    fill = staged.fill
+    row = connection.execute(
+        sql.SQL(_DELETE).format(
+            target=table(fill.entity.entity),
+            staged=staged.name,
+            kept=staged.kept_name,
+            key=staged.key,
+            feed=sql.Literal(fill.feed_name),
+            client=sql.Literal(stamp.client_id),
+            entity=sql.Literal(fill.entity.entity),
+            run=sql.Literal(stamp.run_seq),
+            delivery=sql.Literal(stamp.delivery_seq),
+            change=sql.Literal(stamp.change_seq),
+            scope=_scope(staged, stamp.client_id),
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+_DELETE = """
+WITH gone AS (
+    UPDATE {target} AS t SET feeds = array_remove(t.feeds, {feed}),
+        deleted_at = CASE WHEN t.feeds <@ ARRAY[{feed}] THEN now() END,
+        delivery_seq = {delivery}, run_seq = {run}, change_seq = {change}, last_changed_at = now()
+    WHERE t.client_id = {client} AND t.deleted_at IS NULL AND {feed} = ANY (t.feeds)
+      AND NOT EXISTS (SELECT FROM {staged} s WHERE s.{key} = t.{key})
+      AND NOT EXISTS (SELECT FROM {kept} k WHERE k.key = t.{key})
+      AND {scope}
+    RETURNING t.{key} AS key, new.deleted_at IS NOT NULL AS deleted, to_jsonb(old) AS before
+), kept_before AS (
+    INSERT INTO etl.history (client_id, entity, key, run_seq, action, before)
+    SELECT {client}, {entity}, key, {run}, CASE WHEN deleted THEN 'delete' ELSE 'claim' END, before
+    FROM gone
+)
+SELECT count(*) FILTER (WHERE deleted) FROM gone
+"""
+
+
+def _scope(staged: Staged, client_id: str) -> sql.Composable:
+    """The condition on `t`: within what the file speaks of."""
+    rules = staged.fill.rules
+    if not rules.scope_by:
+        return sql.SQL("true")
+    field, _, beyond = rules.scope_by.partition(".")
+    if not beyond:
+        return sql.SQL("t.{field} IN (SELECT s.{field} FROM {staged} s)").format(
+            field=sql.Identifier(field), staged=staged.name
+        )
+    target = staged.fill.entity.references[field].entity
+    return sql.SQL(
+        """t.{field} IN (
+            SELECT x.{target_key} FROM {target} x
+            WHERE x.client_id = {client} AND x.{beyond} IN (
+                SELECT y.{beyond} FROM {staged} s JOIN {target} y
+                    ON y.client_id = {client} AND y.{target_key} = s.{field}))"""
+    ).format(
+        field=sql.Identifier(field),
+        target=table(target),
+        target_key=sql.Identifier(f"{target}_id"),
+        beyond=sql.Identifier(beyond),
+        staged=staged.name,
+        client=sql.Literal(client_id),
+    )

@@ -1,0 +1,138 @@
+"""Brings a fill's canonical Parquet rows into a temporary table of the load's own transaction."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from etl_lib.config.project import Fill
+from etl_lib.database import Connection
+from etl_lib.load.tables import sql_type
+from etl_lib.manifest import TransformedFill
+from etl_lib.storage import Storage
+
+_BATCH_ROWS = 128 * 1024
+_EXTRAS = {"extra": "jsonb", "_deleted": "boolean", "_file": "text", "_line": "bigint"}
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A fill's rows in the temporary table `name`; `columns` are the entity's fields in it.
+
+    The table also holds extra, _deleted, _file and _line. `kept_name` is a second temporary table
+    of keys (column `key`) that were rejected and therefore count as present.
+    """
+
+    fill: Fill
+    transformed: TransformedFill
+    name: sql.Identifier
+    kept_name: sql.Identifier
+    columns: tuple[str, ...]
+
+    @property
+    def key(self) -> sql.Identifier:
+        """The key column, quoted."""
+        return sql.Identifier(self.fill.entity.key)
+
+
+def stage(
+    connection: Connection, number: int, fill: Fill, transformed: TransformedFill,
+    rejects_keys: Sequence[str], workspace: Storage, progress: Callable[[int], None],
+) -> Staged:  # fmt: skip
+    """Copy the fill's rows to a temporary table that vanishes with the transaction.
+
+    `rejects_keys` name the files of rows that earlier stages rejected: they were sent all the same.
+
+    Temporary tables write no WAL and leave nothing behind when the process is killed. `progress`
+    is called with the number of rows copied so far.
+    """
+    staged = Staged(
+        fill,
+        transformed,
+        sql.Identifier(f"staged_{number}"),
+        sql.Identifier(f"staged_{number}_kept"),
+        tuple(name for name in transformed.columns if name in fill.entity.fields),
+    )
+    types = {name: sql_type(fill.entity.fields[name]) for name in staged.columns} | _EXTRAS
+    definitions = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in types.items()
+    )
+    for name, columns in ((staged.name, definitions), (staged.kept_name, sql.SQL("key text"))):
+        connection.execute(
+            sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(name, columns)
+        )
+    _copy_rows(connection, staged, tuple(types), workspace, progress)
+    _copy_rejected_keys(connection, staged, rejects_keys, workspace)
+    connection.execute(sql.SQL("ANALYZE {}").format(staged.name))
+    return staged
+
+
+def _copy_rows(
+    connection: Connection, staged: Staged, columns: tuple[str, ...], workspace: Storage,
+    progress: Callable[[int], None],
+) -> None:  # fmt: skip
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
+        staged.name, sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    rows = 0
+    with workspace.reading(staged.transformed.rows_key) as stream, connection.cursor() as cursor:
+        parquet = pq.ParquetFile(stream)
+        with cursor.copy(statement) as copy:
+            for batch in parquet.iter_batches(_BATCH_ROWS, columns=list(columns)):
+                buffer = io.BytesIO()
+                pyarrow.csv.write_csv(_as_csv_columns(batch, columns), buffer, options)
+                copy.write(buffer.getbuffer())
+                rows += batch.num_rows
+                progress(rows)
+
+
+def _as_csv_columns(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.Table:
+    arrays = []
+    for name in columns:
+        column = batch.column(batch.schema.get_field_index(name))
+        if pa.types.is_list(column.type):
+            column = _array_literals(column)
+        elif pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        arrays.append(column)
+    return pa.table(arrays, names=list(columns))
+
+
+def _array_literals(lists: pa.ListArray) -> pa.StringArray:
+    """Lists of text as PostgreSQL's array literals, `{"a","b"}`; null stays null.
+
+    Source: https://www.postgresql.org/docs/18/arrays.html#ARRAYS-IO
+    """
+    values = pc.replace_substring(pc.replace_substring(lists.flatten(), "\\", "\\\\"), '"', '\\"')
+    quoted = pc.binary_join_element_wise('"', values, '"', "")
+    # flatten() leaves null lists out, so lengths and not raw offsets rebuild the lists
+    lengths = pc.fill_null(pc.list_value_length(lists), 0)
+    offsets = pa.concat_arrays(
+        [pa.array([0], pa.int64()), pc.cumulative_sum(lengths.cast(pa.int64()))]
+    )
+    joined = pc.binary_join(pa.ListArray.from_arrays(offsets.cast(pa.int32()), quoted), ",")
+    literals = pc.binary_join_element_wise("{", joined, "}", "")
+    return pc.if_else(lists.is_valid(), literals, pa.scalar(None, pa.string()))
+
+
+def _copy_rejected_keys(
+    connection: Connection, staged: Staged, rejects_keys: Sequence[str], workspace: Storage
+) -> None:
+    """Keys of rejected rows: such a row was sent, so its absence must not delete anything."""
+    if not staged.fill.deletes_absent:
+        return
+    statement = sql.SQL("COPY {} FROM STDIN").format(staged.kept_name)
+    with connection.cursor().copy(statement) as copy:
+        for rejects_key in rejects_keys:
+            with workspace.reading(rejects_key) as stream:
+                keys = pq.read_table(stream, columns=["key"])["key"]
+            for value in pc.unique(keys).drop_null().to_pylist():
+                copy.write_row((value,))

@@ -1,0 +1,204 @@
+"""What travels between stages: small values that point at files, never the data itself."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from pydantic import Field
+
+from etl_lib.config.entity import Model
+from etl_lib.config.project import ResolvedMapping
+
+# Columns of every file of rejected rows (Parquet, all strings but `line`):
+#   file, line (int64; 0: the whole file), key (null when it cannot be read), column (null: the
+#   whole row), code (see messages.py). One line per fault; a row with two faults has two.
+REJECT_COLUMNS = ("file", "line", "key", "column", "code")
+
+
+class DeliveredFile(Model):
+    """One file as it came, kept in the archive under `archive_key`."""
+
+    name: str
+    size_bytes: int
+    modified_at: datetime
+    sha256: str
+    archive_key: str
+
+
+class Member(Model):
+    """One table to read: a delivered file, or a member of a delivered archive, for one feed.
+
+    `shown` is its name in reports: `students.csv`, or `night.zip/students.csv`. `parts` are the
+    values of the {parts} of the feed's file pattern.
+    """
+
+    feed: str
+    file: str
+    member: str | None = None
+    sha256: str
+    parts: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """The name under which people know the table."""
+        return f"{self.file}/{self.member}" if self.member else self.file
+
+
+class Delivery(Model):
+    """The set of files of one export, loaded whole or not at all."""
+
+    client_id: str
+    delivery_id: str
+    delivery_seq: int
+    delivered_on: date
+    received_at: datetime
+    files: tuple[DeliveredFile, ...]
+    members: tuple[Member, ...]
+
+
+class ReadTable(Model):
+    """One member after the reading pass.
+
+    `rows_key`: Parquet in the run's workspace, one row per accepted row: `_line` int64 (physical
+    line on which the record starts, the first line of the file is 1), then a string column for each
+    column of the feed that the file has (named as the mapping names it, cells untouched: not
+    trimmed, empty stays empty), then one for each file-name part as `{part}`.
+    `rejects_key`: Parquet with REJECT_COLUMNS of the rows that could not be read.
+    rows_read = rows_accepted + rows_rejected. `columns`: mapping names that the file has.
+    """
+
+    feed: str
+    shown: str
+    rows_key: str
+    rejects_key: str
+    rows_read: int
+    rows_accepted: int
+    rows_rejected: int
+    columns: tuple[str, ...]
+    unknown_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = Field((), description="What was found out: encoding, delimiter, …")
+
+
+class Extracted(Model):
+    """The delivery, the mapping that the whole run uses, and the tables read."""
+
+    resolved: ResolvedMapping
+    delivery: Delivery
+    nothing_new_since: date | None = Field(
+        None, description="Set: identical to the delivery of this day; nothing was read."
+    )
+    tables: tuple[ReadTable, ...] = ()
+
+    def tables_of(self, feed: str) -> tuple[ReadTable, ...]:
+        """The tables of a feed, in the order of the delivery."""
+        return tuple(table for table in self.tables if table.feed == feed)
+
+
+class ValidatedFill(Model):
+    """How the rows of one (feed, entity) were judged.
+
+    rows_read (all tables of the feed, rejected ones included) = rows_filtered + rows_rejected +
+    rows_accepted. `rejects_key`: Parquet with REJECT_COLUMNS, without those of the reading pass.
+    """
+
+    feed: str
+    entity: str
+    rows_read: int
+    rows_filtered: int
+    rows_rejected: int
+    rows_accepted: int
+    rejects_key: str
+    rejected_by_code: dict[str, int] = Field(default_factory=dict)
+
+
+class Hold(Model):
+    """One reason why a person must approve: which limit, how far over."""
+
+    feed: str
+    entity: str
+    limit: str
+    allowed: float
+    found: float
+    text: str
+
+
+class Validated(Model):
+    """The judgement over the delivery; `suite_results_key` is Great Expectations' own JSON."""
+
+    fills: tuple[ValidatedFill, ...]
+    holds: tuple[Hold, ...] = ()
+    expectations: int
+    expectations_failed: int
+    suite_results_key: str
+
+    def of(self, feed: str, entity: str) -> ValidatedFill:
+        """The fill's judgement."""
+        return next(f for f in self.fills if (f.feed, f.entity) == (feed, entity))
+
+
+class TransformedFill(Model):
+    """The canonical rows of one (feed, entity).
+
+    `rows_key`: Parquet, one row per distinct key: the entity's fields that the feed fills, typed
+    (`columns`: id, text, enum: string; integer: int64; decimal: decimal128; boolean; date: date32;
+    timestamp: timestamp[us, UTC]; arrays: list<string>), then `extra` (JSON text or null),
+    `_deleted` bool, `_file` string, `_line` int64.
+    rows_in = rows_out + rows_rejected + rows_duplicate.
+    """
+
+    feed: str
+    entity: str
+    rows_in: int
+    rows_out: int
+    rows_rejected: int
+    rows_duplicate: int
+    rows_key: str
+    rejects_key: str
+    columns: tuple[str, ...]
+    has_unreadable_key: bool = Field(
+        False, description="A row whose key cannot be known: absence then deletes nothing."
+    )
+
+
+class Transformed(Model):
+    """All canonical rows, in load order."""
+
+    fills: tuple[TransformedFill, ...]
+
+
+class Counts(Model):
+    """What became of the rows of one (feed, entity): what the database did."""
+
+    feed: str
+    entity: str
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted_by_row: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    filtered: int = 0
+    deleted_by_absence: int = 0
+    restored: int = 0
+    unresolved: int = 0
+
+    def assert_adds_up(self) -> None:
+        """Raise AssertionError unless every row read is accounted for exactly once."""
+        parts = (
+            self.inserted + self.updated + self.unchanged + self.deleted_by_row
+            + self.rejected + self.duplicates + self.filtered
+        )  # fmt: skip
+        if parts != self.read:
+            raise AssertionError(
+                f"{self.feed}.{self.entity}: {self.read} rows read, {parts} accounted for"
+            )
+
+
+class Loaded(Model):
+    """The counts of the delivery; `holds` non-empty: rolled back, a person decides."""
+
+    status: str
+    counts: tuple[Counts, ...]
+    holds: tuple[Hold, ...] = ()
+    repeated: bool = Field(False, description="The run had been loaded before; nothing was done.")

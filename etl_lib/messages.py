@@ -1,0 +1,356 @@
+"""The catalogue of everything the product says: a code, its meaning, the next step and who takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Owner(StrEnum):
+    """Who takes the next step."""
+
+    SCHOOL = "school"
+    ACCOUNT_MANAGER = "account manager"
+    DATA_ENGINEER = "data engineer"
+    ON_CALL = "on-call"
+    NOBODY = "nobody"
+
+
+class Level(StrEnum):
+    """How loud a message is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One entry of the catalogue.
+
+    `meaning` says what happened, `remedy` what to do next, `owner` who does it.
+    """
+
+    code: str
+    level: Level
+    owner: Owner
+    meaning: str
+    remedy: str
+
+
+def _row(code: str, meaning: str, remedy: str) -> Message:
+    """A fault of one row, which the school mends."""
+    return Message(code, Level.WARNING, Owner.SCHOOL, meaning, remedy)
+
+
+def _file(code: str, meaning: str, remedy: str) -> Message:
+    """A fault of a whole file or delivery, which the school mends."""
+    return Message(code, Level.ERROR, Owner.SCHOOL, meaning, remedy)
+
+
+def _mapping(code: str, meaning: str, remedy: str) -> Message:
+    """A fault of our own configuration."""
+    return Message(code, Level.ERROR, Owner.DATA_ENGINEER, meaning, remedy)
+
+
+def _system(code: str, meaning: str, remedy: str) -> Message:
+    """Something around us does not answer."""
+    return Message(code, Level.ERROR, Owner.ON_CALL, meaning, remedy)
+
+
+_ALL = (
+    # --- rows: read ---------------------------------------------------------------------------
+    _row(
+        "ROW_FIELD_COUNT",
+        "The row has more or fewer fields than the header.",
+        "Check this line for a missing or extra delimiter, and quote values that contain it.",
+    ),
+    _row(
+        "ROW_QUOTE",
+        "A quotation mark is missing or stands where none may stand.",
+        "Close the quotation mark, and write a quotation mark inside a value twice.",
+    ),
+    _row(
+        "ROW_ENCODING",
+        "The row holds bytes that are not text in the file's encoding.",
+        "Export the file as UTF-8, or tell us which encoding it has.",
+    ),
+    _row(
+        "ROW_CONTROL_CHARACTER",
+        "The row holds a control character that no text has.",
+        "Remove the control character (often a NUL) from this row in your system.",
+    ),
+    _row(
+        "ROW_REPLACEMENT_CHARACTER",
+        "A letter was already lost when the file was made: the row holds the sign for an unreadable letter.",
+        "Correct the value in your system and export the file as UTF-8.",
+    ),
+    _row(
+        "ROW_FIELD_TOO_LONG",
+        "A field of the row is longer than any field may be.",
+        "Check for a missing quotation mark or a wrong value in this row.",
+    ),
+    # --- rows: validate and transform -----------------------------------------------------------
+    _row("VALUE_MISSING", "A required value is empty.", "Fill in the value in your system."),
+    _row(
+        "VALUE_NOT_ALLOWED",
+        "The value is not one of those agreed upon.",
+        "Use one of the allowed values, or tell us what the new value means.",
+    ),
+    _row(
+        "VALUE_NOT_A_DATE",
+        "The value is not a date in the agreed format.",
+        "Write the date in the agreed format; check that the day exists.",
+    ),
+    _row(
+        "VALUE_NOT_A_TIMESTAMP",
+        "The value is not a date and time in the agreed format.",
+        "Write date and time in the agreed format, with its time zone.",
+    ),
+    _row(
+        "VALUE_NOT_A_NUMBER",
+        "The value is not a number in the agreed format.",
+        "Write plain digits, with the agreed decimal sign and no other characters.",
+    ),
+    _row(
+        "VALUE_NOT_YES_OR_NO",
+        "The value is not one of the agreed words for yes and no.",
+        "Use the agreed words for yes and no.",
+    ),
+    _row(
+        "VALUE_OUT_OF_RANGE",
+        "The number or date lies outside what is possible.",
+        "Correct the value in your system.",
+    ),
+    _row(
+        "VALUE_TOO_LONG",
+        "The value is longer than the field may be.",
+        "Shorten the value in your system; check that columns are not shifted.",
+    ),
+    _row(
+        "VALUE_SPREADSHEET_DAMAGE",
+        "A spreadsheet has changed the value (a date out of a range, a rounded number, an error sign).",
+        "Export again straight from your system, without opening the file in a spreadsheet.",
+    ),
+    _row(
+        "VALUE_PATTERN",
+        "The value does not have the agreed form.",
+        "Correct the value in your system.",
+    ),
+    _row(
+        "VALUE_ORDER",
+        "Two values of the row contradict each other (the end lies before the start).",
+        "Correct the two values in your system.",
+    ),
+    _row(
+        "EXPECTATION_NOT_MET",
+        "The row breaks a rule that was agreed for this school.",
+        "Correct the row in your system; the column names the rule.",
+    ),
+    _row(
+        "DUPLICATE_KEY",
+        "Another row of the file has the same key but other values; the last one counts.",
+        "Keep one row for each key.",
+    ),
+    _row(
+        "REFERENCE_UNKNOWN",
+        "The row points at a record that we have not received.",
+        "Send the missing record too, or correct the reference.",
+    ),
+    _row(
+        "HOOK_DROPPED_ROW",
+        "The school's own rule could not work out this row.",
+        "Ask your contact at our side; the rule is ours.",
+    ),
+    _row(
+        "LOOKUP_NOT_FOUND",
+        "The row needs a value out of another file of the delivery, and it is not there.",
+        "Send the other file complete, or correct the reference.",
+    ),
+    # --- files and deliveries ------------------------------------------------------------------------
+    _file(
+        "FILE_MISSING",
+        "A required file is not in the delivery.",
+        "Send the missing file; the whole delivery is then loaded.",
+    ),
+    _file(
+        "FILE_EMPTY",
+        "The file is empty.",
+        "Export the file again and check that it has rows before sending it.",
+    ),
+    _file(
+        "FILE_HEADER_ONLY",
+        "The file has a header and no row.",
+        "Export the file again; if it is meant to be empty, tell us.",
+    ),
+    _file(
+        "FILE_NOT_A_TABLE",
+        "The file is a printed report or holds several tables, not one table.",
+        "Export the data as CSV with one header line and one row per record.",
+    ),
+    _file(
+        "FILE_HEADER_NOT_FOUND",
+        "No line of the file looks like the agreed header.",
+        "Send the file with the agreed column names in its header.",
+    ),
+    _file(
+        "FILE_COLUMN_MISSING",
+        "A required column is not in the file.",
+        "Add the column to the export, with the agreed name.",
+    ),
+    _file(
+        "FILE_COLUMN_REPEATED",
+        "A column that is needed stands twice in the header.",
+        "Keep the column once.",
+    ),
+    _file(
+        "FILE_COLUMN_UNKNOWN",
+        "The file has a column that was not agreed upon, and none may be added.",
+        "Remove the column from the export, or tell us what it means.",
+    ),
+    _file(
+        "FILE_ENCODING",
+        "The file cannot be read as text in the agreed encoding.",
+        "Export the file as UTF-8.",
+    ),
+    _file(
+        "FILE_DELIMITER",
+        "The fields of the file are not separated by the agreed delimiter.",
+        "Export the file with the agreed delimiter.",
+    ),
+    _file(
+        "FILE_ARCHIVE_UNREADABLE",
+        "The zip or gzip archive is damaged or cut.",
+        "Make the archive again and send it again.",
+    ),
+    _file(
+        "FILE_ARCHIVE_REFUSED",
+        "The archive would unpack to more than we accept, or holds file names we refuse.",
+        "Send an ordinary archive with only the agreed files in it.",
+    ),
+    _file(
+        "FILE_NAME_AMBIGUOUS",
+        "Two files of the delivery claim to be the same file.",
+        "Send each file once.",
+    ),
+    _file(
+        "FILE_TOO_FEW_ROWS",
+        "The file has fewer rows than agreed as the least possible.",
+        "Check that the export was complete and send it again.",
+    ),
+    _file(
+        "TOO_MANY_REJECTED",
+        "More rows are faulty than may be left out.",
+        "Correct the listed rows and send the file again; nothing was loaded.",
+    ),
+    _file(
+        "NOT_RECEIVED",
+        "No complete delivery had come by the agreed time.",
+        "Check your scheduled export and upload, and send the files.",
+    ),
+    _file(
+        "DELIVERY_CHANGED",
+        "A file was still changing while we read it.",
+        "Nothing to do if the upload is still running; otherwise send the file again.",
+    ),
+    # --- holds ------------------------------------------------------------------------------------------
+    Message(
+        "HOLD_LIMIT",
+        Level.WARNING,
+        Owner.ACCOUNT_MANAGER,
+        "The delivery would change more than is usual; nothing was changed.",
+        "Ask the school whether this is meant, then approve or refuse.",
+    ),
+    Message(
+        "NOTHING_NEW",
+        Level.INFO,
+        Owner.NOBODY,
+        "The files are the same as those already loaded.",
+        "Nothing to do, unless the school expected changes: then its export did not run.",
+    ),
+    Message(
+        "LATE_CHANGES",
+        Level.WARNING,
+        Owner.ACCOUNT_MANAGER,
+        "A delivery of changes arrived after a newer one had been loaded.",
+        "Ask the school whether it is still wanted, then approve or refuse.",
+    ),
+    Message(
+        "SUPERSEDED",
+        Level.INFO,
+        Owner.NOBODY,
+        "A newer delivery has been loaded already, so this older one is left out.",
+        "Nothing to do.",
+    ),
+    # --- configuration ------------------------------------------------------------------------------------
+    _mapping(
+        "MAPPING_INVALID",
+        "The mapping has a mistake.",
+        "Correct the mapping at the named line; `etl check` shows all mistakes at once.",
+    ),
+    _mapping(
+        "MAPPING_NOT_FOUND",
+        "There is no mapping of this name.",
+        "Check the client's name; `etl check` lists the mappings.",
+    ),
+    _mapping(
+        "EXPECTATION_NOT_JUDGED",
+        "Great Expectations could not judge one of the expectations.",
+        "Correct the expectation in the mapping; its name or arguments are wrong.",
+    ),
+    _mapping(
+        "HOOK_FAILED",
+        "The mapping's Python hook failed or gave back something other than the agreed frame.",
+        "Correct the hook; the message names it.",
+    ),
+    _mapping(
+        "SCHEMA_CHANGE_REFUSED",
+        "The entity files ask for a change of a table that could lose data.",
+        "Change the table by hand as the message says, then try again.",
+    ),
+    # --- around us -----------------------------------------------------------------------------------------
+    _system(
+        "CONNECTION_MISSING",
+        "A connection that the environment names does not exist.",
+        "Create the connection in Airflow or set the variable; the message names it.",
+    ),
+    _system(
+        "DATABASE_UNAVAILABLE",
+        "The ETL database does not answer.",
+        "Check the database; the run is repeated by itself.",
+    ),
+    _system(
+        "STORAGE_UNAVAILABLE",
+        "The object storage does not answer or refuses us.",
+        "Check bucket, endpoint and key; the run is repeated by itself.",
+    ),
+    _system(
+        "SOURCE_UNAVAILABLE",
+        "The place from which the school's files come does not answer or refuses us.",
+        "Check the connection, its key and its host key; the run is repeated by itself.",
+    ),
+    _system(
+        "LOAD_BUSY",
+        "Another load of this client is under way.",
+        "Nothing to do; the run is repeated by itself.",
+    ),
+    _system(
+        "STAGE_LOST",
+        "The files of an earlier stage are no longer there.",
+        "Clear the whole run so that it begins again with extract.",
+    ),
+    _system(
+        "INTERNAL",
+        "Something happened that we did not foresee.",
+        "Read the Airflow log of the failed task and report it to the data engineers.",
+    ),
+)
+
+CATALOGUE: dict[str, Message] = {message.code: message for message in _ALL}
+if len(CATALOGUE) != len(_ALL):  # a code written twice would hide the first text
+    raise RuntimeError("a message code stands twice in the catalogue")
+
+
+def message(code: str) -> Message:
+    """The catalogue's entry for `code`; raises KeyError for a code that does not exist."""
+    return CATALOGUE[code]

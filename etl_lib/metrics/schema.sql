@@ -1,0 +1,153 @@
+-- What is recorded about runs. Every statement may be repeated; `etl_lib/metrics/schema.py` runs them.
+CREATE SCHEMA IF NOT EXISTS etl;
+
+-- The digest of the model that the tables were last made from; see `migrate_if_needed`.
+CREATE TABLE IF NOT EXISTS etl.migration (digest text PRIMARY KEY);
+
+-- One row per arrival of a delivery; delivery_seq = yyyymmdd * 1,000,000 + n orders them.
+CREATE TABLE IF NOT EXISTS etl.delivery (
+    client_id     text        NOT NULL,
+    delivery_seq  bigint      NOT NULL,
+    delivery_id   text        NOT NULL,
+    delivered_on  date        NOT NULL,
+    received_at   timestamptz NOT NULL,
+    registered_at timestamptz NOT NULL DEFAULT now(),
+    files         jsonb       NOT NULL DEFAULT '[]',
+    PRIMARY KEY (client_id, delivery_seq)
+);
+
+CREATE TABLE IF NOT EXISTS etl.run (
+    run_seq      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client_id    text        NOT NULL,
+    dag_id       text        NOT NULL,
+    run_id       text        NOT NULL,
+    environment  text        NOT NULL,
+    status       text        NOT NULL,
+    delivery_seq bigint,
+    dry_run      boolean     NOT NULL DEFAULT false,
+    started_at   timestamptz NOT NULL DEFAULT now(),
+    ended_at     timestamptz,
+    sentence     text        NOT NULL DEFAULT '',
+    UNIQUE (dag_id, run_id)
+);
+CREATE INDEX IF NOT EXISTS run_client ON etl.run (client_id, started_at DESC);
+CREATE INDEX IF NOT EXISTS run_started ON etl.run (started_at DESC);
+
+CREATE TABLE IF NOT EXISTS etl.run_stage (
+    run_seq    bigint      NOT NULL REFERENCES etl.run ON DELETE CASCADE,
+    stage      text        NOT NULL,
+    status     text        NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at   timestamptz,
+    what       text        NOT NULL DEFAULT '',
+    rows       bigint      NOT NULL DEFAULT 0,
+    rows_total bigint,
+    PRIMARY KEY (run_seq, stage)
+);
+
+CREATE TABLE IF NOT EXISTS etl.run_message (
+    message_seq bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_seq     bigint      NOT NULL REFERENCES etl.run ON DELETE CASCADE,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    stage       text        NOT NULL,
+    code        text        NOT NULL,
+    text        text        NOT NULL,
+    place       text        NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS run_message_run ON etl.run_message (run_seq);
+
+-- What the database did with each feed's rows of an entity; the sum is checked by the table itself.
+CREATE TABLE IF NOT EXISTS etl.run_count (
+    run_seq            bigint NOT NULL REFERENCES etl.run ON DELETE CASCADE,
+    feed               text   NOT NULL,
+    entity             text   NOT NULL,
+    read               bigint NOT NULL,
+    inserted           bigint NOT NULL,
+    updated            bigint NOT NULL,
+    unchanged          bigint NOT NULL,
+    deleted_by_row     bigint NOT NULL,
+    rejected           bigint NOT NULL,
+    duplicates         bigint NOT NULL,
+    filtered           bigint NOT NULL,
+    deleted_by_absence bigint NOT NULL,
+    restored           bigint NOT NULL,
+    unresolved         bigint NOT NULL,
+    PRIMARY KEY (run_seq, feed, entity),
+    CONSTRAINT every_row_is_accounted_for CHECK (
+        read = inserted + updated + unchanged + deleted_by_row + rejected + duplicates + filtered)
+);
+
+-- Exactly once: a run that has a row here has been committed; written in the load's transaction.
+CREATE SEQUENCE IF NOT EXISTS etl.change_seq;
+CREATE TABLE IF NOT EXISTS etl.load (
+    run_seq      bigint      PRIMARY KEY REFERENCES etl.run,
+    client_id    text        NOT NULL,
+    delivery_seq bigint      NOT NULL,
+    delivery_id  text        NOT NULL,
+    row_contract text        NOT NULL,
+    change_seq   bigint      NOT NULL UNIQUE,
+    status       text        NOT NULL,
+    loaded_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The delivery that the target shows now, per client and per feed.
+CREATE TABLE IF NOT EXISTS etl.client_state (
+    client_id        text        PRIMARY KEY,
+    delivery_seq     bigint      NOT NULL,
+    delivery_id      text        NOT NULL,
+    delivered_on     date        NOT NULL,
+    row_contract     text        NOT NULL,
+    content_all_full boolean     NOT NULL,
+    loaded_at        timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE IF NOT EXISTS etl.feed_state (
+    client_id    text   NOT NULL,
+    feed         text   NOT NULL,
+    delivery_seq bigint NOT NULL,
+    rows_read    bigint NOT NULL,
+    PRIMARY KEY (client_id, feed)
+);
+
+-- A delivery that waits for a person; plan = what it would change.
+CREATE TABLE IF NOT EXISTS etl.hold (
+    hold_seq    bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client_id   text        NOT NULL,
+    run_seq     bigint      NOT NULL REFERENCES etl.run,
+    delivery_id text        NOT NULL,
+    reasons     jsonb       NOT NULL,
+    plan        jsonb       NOT NULL,
+    status      text        NOT NULL DEFAULT 'open',
+    opened_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    decided_at  timestamptz,
+    decided_by  text,
+    comment     text
+);
+CREATE INDEX IF NOT EXISTS hold_open ON etl.hold (client_id) WHERE status = 'open';
+
+-- Before-images of updated and deleted rows, by month so that expiry is a DROP.
+CREATE TABLE IF NOT EXISTS etl.history (
+    client_id  text        NOT NULL,
+    entity     text        NOT NULL,
+    key        text        NOT NULL,
+    run_seq    bigint      NOT NULL,
+    action     text        NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    before     jsonb       NOT NULL
+) PARTITION BY RANGE (changed_at);
+CREATE INDEX IF NOT EXISTS history_run ON etl.history (run_seq);
+CREATE INDEX IF NOT EXISTS history_key ON etl.history (client_id, entity, key);
+
+-- The guarded place: which rows were kept out and why; keys, never other values.
+CREATE TABLE IF NOT EXISTS etl.rejected_row (
+    run_seq   bigint NOT NULL REFERENCES etl.run ON DELETE CASCADE,
+    client_id text   NOT NULL,
+    feed      text   NOT NULL,
+    entity    text,
+    file      text   NOT NULL,
+    line      bigint NOT NULL,
+    key       text,
+    "column"  text,
+    code      text   NOT NULL
+);
+CREATE INDEX IF NOT EXISTS rejected_row_run ON etl.rejected_row (run_seq);
+REVOKE ALL ON etl.rejected_row, etl.history FROM PUBLIC;

@@ -1,0 +1,25 @@
+"""The one enumeration of what became of a run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    """Status of a run; only those in GREEN mean that the data is as the school sent it."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    SUCCEEDED_WITH_REJECTS = "succeeded_with_rejects"
+    NOTHING_NEW = "nothing_new"
+    AWAITING_APPROVAL = "awaiting_approval"
+    REFUSED = "refused"
+    SUPERSEDED = "superseded"
+    NOT_RECEIVED = "not_received"
+    FAILED = "failed"
+    UNDONE = "undone"
+
+
+GREEN = frozenset({RunStatus.SUCCEEDED, RunStatus.SUCCEEDED_WITH_REJECTS, RunStatus.NOTHING_NEW})
+OPEN = frozenset({RunStatus.WAITING, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL})

@@ -1,0 +1,70 @@
+"""The report of a run: its final status and sentence, the guarded rejected rows, the school's files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from etl_lib.errors import Fault
+from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated
+from etl_lib.metrics.ledger import Ledger
+from etl_lib.metrics.status import GREEN, RunStatus
+from etl_lib.report.outbox import delivery_name, write_reports
+from etl_lib.report.rejects import collect
+from etl_lib.report.words import sentence
+from etl_lib.run import Run
+
+# What a message's code makes of a run; any other error makes it failed.
+STATUS_OF_CODE = {
+    "NOT_RECEIVED": RunStatus.NOT_RECEIVED,
+    "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
+    "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
+    "SUPERSEDED": RunStatus.SUPERSEDED,
+    "NOTHING_NEW": RunStatus.NOTHING_NEW,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the run, in figures and words."""
+
+    status: RunStatus
+    sentence: str
+    counts: tuple[Counts, ...]
+    outbox_files: tuple[str, ...]
+
+
+def status_of(faults: Sequence[Fault]) -> RunStatus:
+    """The status that these faults make of a run."""
+    return STATUS_OF_CODE.get(faults[0].code, RunStatus.FAILED) if faults else RunStatus.FAILED
+
+
+def report(
+    run: Run, faults: Sequence[Fault], extracted: Extracted | None, validated: Validated | None,
+    transformed: Transformed | None, planned: Loaded | None = None,
+) -> Outcome:  # fmt: skip
+    """Record the run's end and answer the school; may be repeated.
+
+    `faults` are the messages of the stage that stopped the run (none: it was loaded), the manifests
+    those of the stages that ended well. `planned` are the counts of a dry run. The stage files are
+    removed once the run is green; a failed run keeps them for the retry.
+    """
+    ledger = Ledger(run.database_url)
+    loaded = planned or ledger.loaded(run)
+    status = RunStatus(loaded.status) if loaded else status_of(faults)
+    counts = loaded.counts if loaded else ()
+    words = sentence(status, counts, faults)
+    if run.wishes.dry_run:
+        words = f"Dry run, nothing was changed. {words}"
+    rejects = collect(run.workspace, extracted, validated, transformed)
+    ledger.record_rejects(run, rejects)
+    files: tuple[str, ...] = ()
+    answers = extracted is not None and status != RunStatus.NOTHING_NEW and not run.wishes.dry_run
+    if answers and extracted is not None:
+        rows = [row for rows in rejects.values() for row in rows]
+        name = delivery_name(extracted.delivery)
+        files = write_reports(run.outbox, name, words, rows, counts)
+    ledger.end_run(run, status, words)
+    if status in GREEN:
+        run.workspace.delete_all()
+    return Outcome(status, words, counts, files)

@@ -1,0 +1,40 @@
+"""The sentence that a person would say about a run, and numbers as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from etl_lib.errors import Fault
+from etl_lib.manifest import Counts
+from etl_lib.metrics.status import RunStatus
+
+
+def _rows(number: int, noun: str = "row") -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def sentence(status: RunStatus, counts: Sequence[Counts], faults: Sequence[Fault]) -> str:
+    """One or two sentences without codes and without any value of the data."""
+    if status in (RunStatus.SUCCEEDED, RunStatus.SUCCEEDED_WITH_REJECTS):
+        return _loaded(counts)
+    reason = " ".join(dict.fromkeys(fault.text for fault in faults[:3]))
+    more = f" And {len(faults) - 3} more." if len(faults) > 3 else ""
+    opening = {
+        RunStatus.NOTHING_NEW: "Nothing new.",
+        RunStatus.AWAITING_APPROVAL: "Waits for approval; nothing was changed.",
+        RunStatus.NOT_RECEIVED: "No complete delivery came.",
+        RunStatus.SUPERSEDED: "Left out.",
+        RunStatus.REFUSED: "Refused; nothing was changed.",
+    }.get(status, "Failed; nothing was changed.")
+    return f"{opening} {reason}{more}".strip()
+
+
+def _loaded(counts: Sequence[Counts]) -> str:
+    read = sum(count.read for count in counts)
+    changed = sum(c.inserted + c.updated + c.deleted_by_row + c.deleted_by_absence for c in counts)
+    rejected = sum(count.rejected for count in counts)
+    text = f"Loaded {_rows(read, 'record')}, {changed:,} changed"
+    if rejected:
+        need = "needs" if rejected == 1 else "need"
+        text += f"; {_rows(rejected)} {need} fixing by the school"
+    return f"{text}."

@@ -1,0 +1,58 @@
+"""What a stage is given besides its input: who runs, where files lie, which database, which wishes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from etl_lib.storage import Storage
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person who started the run asked for."""
+
+    dry_run: bool = False
+    approve: bool = False
+    wait: bool = True
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is; shown live. `rows` so far, of `rows_total` when that is known."""
+
+    stage: str
+    what: str
+    rows: int
+    rows_total: int | None = None
+
+
+def _silent(_: Progress) -> None:
+    """Nobody looks."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one client.
+
+    `archive` keeps original files and deliveries for ever, `workspace` the stage files of this run,
+    `outbox` is the client's own folder for reports.
+    """
+
+    client_id: str
+    dag_id: str
+    run_id: str
+    started_at: datetime
+    database_url: str
+    archive: Storage
+    workspace: Storage
+    outbox: Storage
+    wishes: Wishes = Wishes()
+    progress: Callable[[Progress], None] = field(default=_silent, compare=False)
+
+
+def folder_name(run_id: str) -> str:
+    """A run id as a folder name; Airflow's hold `:` and `+`, which S3 tools dislike."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", run_id)
