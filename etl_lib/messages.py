@@ -244,6 +244,11 @@ _ALL = (
         "Correct the listed rows and send the file again; nothing was loaded.",
     ),
     _file(
+        "EXPECTATION_FAILED",
+        "The file as a whole breaks a rule that was agreed for this school.",
+        "Correct the export and send it again; the message names the rule.",
+    ),
+    _file(
         "NOT_RECEIVED",
         "No complete delivery had come by the agreed time.",
         "Check your scheduled export and upload, and send the files.",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from etl_lib.config.project import ResolvedMapping
+from etl_lib.config.entity import Entity
+from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.errors import EtlError, Fault, FixTheSetup
 from etl_lib.manifest import Extracted, Loaded, Transformed, Validated
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
-from etl_lib.report.outcome import Outcome, report, status_of
+from etl_lib.report import Outcome, report, status_of
 from etl_lib.run import Progress, Run
 
 if TYPE_CHECKING:
@@ -22,16 +23,17 @@ if TYPE_CHECKING:
 
 # Each stage imports its libraries when it runs: a run with nothing new never pays for pandas or GX.
 STAGES = ("extract", "validate", "transform", "load")
+_FROZEN = "mapping.json"
 _PROGRESS_S = 1.0  # a stage writes its progress at most once in so many seconds
 M = TypeVar("M", Extracted, Validated, Transformed)
 
 
-def begin(run: Run, resolved: ResolvedMapping) -> None:
+def begin(run: Run, environment: str, entities: Mapping[str, Entity]) -> None:
     """Make what the run needs in the database, and record that it has begun; may be repeated."""
     from etl_lib.load.tables import migrate_if_needed
 
-    migrate_if_needed(run.database_url, resolved.entities)
-    Ledger(run.database_url).begin_run(run, resolved.environment)
+    migrate_if_needed(run.database_url, entities)
+    Ledger(run.database_url).begin_run(run, environment)
 
 
 def is_loaded(run: Run) -> bool:
@@ -39,27 +41,46 @@ def is_loaded(run: Run) -> bool:
     return Ledger(run.database_url).loaded(run) is not None
 
 
-def do_extract(run: Run, resolved: ResolvedMapping, source: Source) -> Extracted:
+def frozen_mapping(run: Run, resolve: Callable[[], ResolvedMapping]) -> ResolvedMapping:
+    """The mapping that the run began with: resolved at the first call, remembered from then on."""
+    if run.workspace.exists(_FROZEN):
+        return ResolvedMapping.model_validate_json(run.workspace.read_bytes(_FROZEN))
+    resolved = resolve()
+    run.workspace.write_bytes(_FROZEN, resolved.model_dump_json(by_alias=True).encode())
+    return resolved
+
+
+def do_extract(
+    run: Run, resolve: Callable[[], ResolvedMapping], source_of: Callable[[ResolvedMapping], Source]
+) -> Extracted:
     """Find, archive and read the delivery; what a run has once extracted stays its delivery."""
     from etl_lib.extract import extract
 
-    with _recorded(run, "extract") as watched:
+    with recorded(run, "extract") as watched:
         if known := _remembered(run, Extracted, "extract"):
             return known
         ledger = Ledger(run.database_url)
-        extracted = extract(watched, resolved, source, ledger)
+        resolved = frozen_mapping(run, resolve)
+        extracted = extract(watched, resolved, source_of(resolved), ledger)
         ledger.describe(extracted.delivery)
-        if extracted.nothing_new_since:
-            text = f"The files are identical to the delivery of {extracted.nothing_new_since:%d %B %Y}."
-            ledger.say(run, "extract", [Fault("NOTHING_NEW", text)])
+        if fault := nothing_new(extracted):
+            ledger.say(run, "extract", [fault])
         return _kept(run, "extract", extracted)
+
+
+def nothing_new(extracted: Extracted) -> Fault | None:
+    """The message that there is nothing to load, or None when there is."""
+    if extracted.nothing_new_since is None:
+        return None
+    text = f"The files are identical to the delivery of {extracted.nothing_new_since:%d %B %Y}."
+    return Fault("NOTHING_NEW", text)
 
 
 def do_validate(run: Run) -> Validated:
     """Judge the delivery that extract has read."""
     from etl_lib.validate import validate
 
-    with _recorded(run, "validate") as watched:
+    with recorded(run, "validate") as watched:
         extracted = _recalled(run, Extracted, "extract")
         rows_of_last = Ledger(run.database_url).rows_of_last(run.client_id)
         return _kept(run, "validate", validate(watched, extracted, rows_of_last))
@@ -69,7 +90,7 @@ def do_transform(run: Run) -> Transformed:
     """Make canonical rows of what validate has accepted."""
     from etl_lib.transform import transform
 
-    with _recorded(run, "transform") as watched:
+    with recorded(run, "transform") as watched:
         extracted = _recalled(run, Extracted, "extract")
         validated = _recalled(run, Validated, "validate")
         return _kept(run, "transform", transform(watched, extracted, validated))
@@ -79,18 +100,18 @@ def do_load(run: Run) -> Plan:
     """Change the tables, or only plan to when the run is a dry one."""
     from etl_lib.load import load
 
-    with _recorded(run, "load") as watched:
+    with recorded(run, "load") as watched:
         extracted = _recalled(run, Extracted, "extract")
         validated = _recalled(run, Validated, "validate")
         transformed = _recalled(run, Transformed, "transform")
         return load(watched, extracted, validated, transformed)
 
 
-def do_report(run: Run, faults: tuple[Fault, ...] = (), planned: Loaded | None = None) -> Outcome:
-    """Say what became of the run; `faults` are those that stopped it, none when it was loaded."""
+def do_report(run: Run, planned: Loaded | None = None) -> Outcome:
+    """Say what became of the run, from what its stages have recorded; `planned`: of a dry run."""
     return report(
         run,
-        faults,
+        Ledger(run.database_url).stopped_by(run),
         _remembered(run, Extracted, "extract"),
         _remembered(run, Validated, "validate"),
         _remembered(run, Transformed, "transform"),
@@ -98,27 +119,28 @@ def do_report(run: Run, faults: tuple[Fault, ...] = (), planned: Loaded | None =
     )
 
 
-def run_all(run: Run, resolved: ResolvedMapping, source: Source) -> tuple[Outcome, Plan | None]:
-    """The whole run in this process; gives its outcome and, when it was planned, the plan.
+def run_all(
+    run: Run, project: Project, resolve: Callable[[], ResolvedMapping], source: Source
+) -> tuple[Outcome, Plan | None]:
+    """The whole run in this process; gives its outcome and, when it came to a plan, the plan.
 
-    Raises only what happens before the run is recorded; every EtlError of a stage is in the outcome.
+    An EtlError of a stage is in the outcome; raised is only what happens before the run is recorded.
     """
-    begin(run, resolved)
+    begin(run, project.environment_name, project.entities)
+    plan: Plan | None = None
     try:
-        extracted = do_extract(run, resolved, source)
-        if extracted.nothing_new_since:
-            text = f"The files are identical to the delivery of {extracted.nothing_new_since:%d %B %Y}."
-            return do_report(run, (Fault("NOTHING_NEW", text),)), None
-        do_validate(run)
-        do_transform(run)
-        plan = do_load(run)
-    except EtlError as error:
-        return do_report(run, error.faults), None
-    return do_report(run, planned=plan.loaded if run.wishes.dry_run else None), plan
+        extracted = do_extract(run, resolve, lambda _: source)
+        if not extracted.nothing_new_since:
+            do_validate(run)
+            do_transform(run)
+            plan = do_load(run)
+    except EtlError:
+        plan = None
+    return do_report(run, plan.loaded if plan and run.wishes.dry_run else None), plan
 
 
 @contextmanager
-def _recorded(run: Run, stage: str) -> Iterator[Run]:
+def recorded(run: Run, stage: str) -> Iterator[Run]:
     """Record a stage's beginning, progress, messages and end; gives the run that reports progress."""
     ledger = Ledger(run.database_url)
     ledger.begin_stage(run, stage)

@@ -12,7 +12,7 @@ from etl_lib.config.schema import json_schemas
 
 
 def check(
-    clients: Annotated[list[str] | None, typer.Argument(help="Clients to check; all of them when none is named.")] = None,
+    clients: Annotated[list[str] | None, typer.Argument(help="Clients; all when none is named.")] = None,
 ) -> None:  # fmt: skip
     """Find every mistake in the mappings: file, line, key, what is wrong, the nearest valid name."""
     found = 0

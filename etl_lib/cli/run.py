@@ -45,7 +45,8 @@ def run(
     """Load one delivery of one client: extract, validate, transform, load, with true counts."""
     if not files.is_dir():
         raise FixTheSetup.of("SOURCE_UNAVAILABLE", f"There is no folder `{files}`.")
-    resolved = at_rest(Project.load().resolve(client))
+    project = Project.load()
+    project.resolve(client)  # a mistake in the mapping is said before anything is recorded
     console = Console(stderr=as_json)
     with ProgressBar(
         SpinnerColumn(), TextColumn("{task.fields[stage]:<9}"), TextColumn("{task.description}"),
@@ -62,7 +63,9 @@ def run(
         this_run = local_run(client, Wishes(dry_run=dry_run, approve=approve, wait=False), show)
         from etl_lib.extract import LocalSource
 
-        outcome, plan = run_all(this_run, resolved, LocalSource(files))
+        outcome, plan = run_all(
+            this_run, project, lambda: at_rest(project.resolve(client)), LocalSource(files)
+        )
     samples = plan.samples if plan and dry_run else []
     if as_json:
         typer.echo(json.dumps(as_dict(this_run, outcome, samples), indent=2))

@@ -6,18 +6,19 @@ import ast
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from etl_lib.config.entity import Entity, EntityField
-from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed, Mapping
+from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed, Mapping, ValueFormat
 from etl_lib.errors import Fault
 
 HOOK_PACKAGE = "etl_hooks"
 # Values that no school may send us, under any header: passwords and national identity numbers.
 FORBIDDEN_COLUMN = re.compile(
-    r"pass[_ ]?w(or)?d|^pwd$|\bssn\b|social[_ ]?security|national[_ ]?id|^nino$|^sin$",
-    re.IGNORECASE,
+    r"(?i:pass[_ -]?w(or)?d|social[_ -]?security|national[_ -]?id)"
+    r"|(?<![A-Za-z])(?i:ssn|pwd|nino|sin)(?![A-Za-z])"  # SPBPERS_SSN, but neither CLASS_NBR nor since
+    r"|(?<=[a-z])SSN(?![A-Za-z])"
 )
 # Whole-file expectations that our execution engine answers (validate/), by their GX names.
 EXPECTATIONS = (
@@ -37,13 +38,19 @@ EXPECTATIONS = (
     "expect_table_row_count_to_be_between",
 )
 
+_FORBIDDEN = "passwords and national ids are never read."
+_SOME_INSTANT = datetime(2026, 11, 23, 14, 5, 6, tzinfo=UTC)
+
 PlaceOf = Callable[[Sequence[str | int]], str]
 Finding = tuple[Sequence[str | int], str, str]  # key path, text, hint
 
 
 def lint(mapping: Mapping, entities: dict[str, Entity], place_of: PlaceOf) -> list[Fault]:
     """All faults of the mapping, each with its place; empty when it is in order."""
-    findings: list[Finding] = []
+    findings: list[Finding] = [
+        (("values", key), f"`{text}` is not a strptime format.", "")
+        for key, text in _bad_formats(mapping.values)
+    ]
     for name, feed in mapping.feeds.items():
         findings += _feed(mapping, entities, name, feed, ("feeds", name))
         for index, layout in enumerate(feed.layouts):
@@ -59,7 +66,10 @@ def lint(mapping: Mapping, entities: dict[str, Entity], place_of: PlaceOf) -> li
 
 
 def _dotted(path: Sequence[str | int]) -> str:
-    return ".".join(str(p) for i, p in enumerate(path) if not (p == "feed" and i > 2))
+    """The key path as a person writes it: the loader's `feed` inside a layout is not in the file."""
+    return ".".join(
+        str(p) for i, p in enumerate(path) if not (p == "feed" and path[i - 2] == "layouts")
+    )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -78,13 +88,12 @@ def _feed(
     parts = {part for pattern in feed.file for part in FILE_PART.findall(pattern)}
     if not feed.format.header and not feed.columns:
         yield (*path, "columns"), "a file without header needs `columns` in their order.", ""
-    for key in ("date_formats", "timestamp_formats"):
-        for text in getattr(feed.values, key):
-            if not _is_date_format(text):
-                yield (*path, "values", key), f"`{text}` is not a strptime format.", ""
-    for column in feed.columns:
-        if FORBIDDEN_COLUMN.search(column):
-            yield (*path, "columns", column), "passwords and national ids are never read.", ""
+    for key, text in _bad_formats(feed.values):
+        if (key, text) not in _bad_formats(mapping.values):  # said for every feed: reported once
+            yield (*path, "values", key), f"`{text}` is not a strptime format.", ""
+    for column, said in feed.columns.items():
+        if any(FORBIDDEN_COLUMN.search(name) for name in (column, *said.aliases)):
+            yield (*path, "columns", column), _FORBIDDEN, ""
     for index, wish in enumerate(feed.expectations):
         here = (*path, "expectations", index)
         if wish.expectation not in EXPECTATIONS:
@@ -120,22 +129,16 @@ def _fill(
     mapping: Mapping, entities: dict[str, Entity], entity: Entity, feed: Feed, fill: EntityFill,
     parts: set[str], path: tuple[str | int, ...],
 ) -> Iterator[Finding]:  # fmt: skip
-    for column in fill.source_columns:
+    for here, column in _sources(fill):
         part = FILE_PART.fullmatch(column)
         if part and part[1] not in parts:
-            yield (
-                path,
-                f"the file name has no part `{column}`.",
-                _nearest(part[1], parts or {"none"}),
-            )
+            text = f"the file name has no part `{column}`."
+            yield (*path, *here), text, _nearest(part[1], parts) if parts else ""
         if FORBIDDEN_COLUMN.search(column):
-            yield path, f"`{column}`: passwords and national ids are never read.", ""
+            yield (*path, *here), _FORBIDDEN, ""
         if not part and feed.columns and not feed.format.header and column not in feed.columns:
-            yield (
-                path,
-                f"`{column}` is not among the feed's columns.",
-                _nearest(column, feed.columns),
-            )
+            text = f"`{column}` is not among the feed's columns."
+            yield (*path, *here), text, _nearest(column, feed.columns)
     for name, rule in fill.columns.items():
         if name not in entity.fields:
             known = entity.fields
@@ -146,14 +149,12 @@ def _fill(
             )
             continue
         yield from _rule(mapping, feed, entity.fields[name], rule, (*path, "columns", name))
-    made = (
-        {entity.key}
-        if set(entity.natural_key) <= fill.columns.keys() and entity.natural_key
-        else set()
-    )
-    made |= fill.columns.keys()
+    made = set(fill.columns)
+    natural_key = [name for name in entity.natural_key if entity.fields[name].required]
+    if natural_key and made.issuperset(natural_key):
+        made.add(entity.key)  # fields of the natural key that may be empty may also be left out
     if entity.key not in made:
-        natural = f" or all of {', '.join(entity.natural_key)}" if entity.natural_key else ""
+        natural = f" or all of {', '.join(natural_key)}" if natural_key else ""
         yield (*path, "columns"), f"the key `{entity.key}`{natural} is not mapped.", ""
     for name, field in entity.fields.items():
         needed = field.required and fill.insert and name != entity.key and field.default is None
@@ -162,6 +163,15 @@ def _fill(
     yield from _scope(entities, entity, feed, fill, path)
     if fill.hook and (problem := _hook_problem(fill.hook)):
         yield (*path, "hook"), problem, ""
+
+
+def _sources(fill: EntityFill) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every column of the feed's own files that the fill reads, with the key that names it."""
+    for key in ("where", "where_not", "deleted_when"):
+        yield from (((key, column), column) for column in getattr(fill, key))
+    yield from ((("extra",), column) for column in fill.extra)
+    for name, rule in fill.columns.items():
+        yield from ((("columns", name), column) for column in rule.source_columns)
 
 
 def _rule(
@@ -174,10 +184,8 @@ def _rule(
     folded = [key.casefold() for key in rule.map]
     for key in sorted({k for k in folded if folded.count(k) > 1}):
         yield (*path, "map"), f"`{key}` stands twice (upper and lower case are the same).", ""
-    for key_name in ("date_formats", "timestamp_formats"):
-        for text in getattr(rule, key_name) or ():
-            if not _is_date_format(text):
-                yield (*path, key_name), f"`{text}` is not a strptime format.", ""
+    for key, text in _bad_formats(rule):
+        yield (*path, key), f"`{text}` is not a strptime format.", ""
     if rule.sensitive in ("hash", "mask") and (field.type != "text" or field.array):
         yield (*path, "sensitive"), f"`{rule.sensitive}` is for text fields only.", ""
     if rule.lookup:
@@ -188,12 +196,14 @@ def _rule(
                 f"there is no feed `{rule.lookup.feed}`.",
                 _nearest(rule.lookup.feed, mapping.feeds),
             )
-        elif other is feed:
+        elif rule.lookup.feed == path[1]:
             yield (*path, "lookup", "feed"), "a feed cannot look up in itself.", ""
         else:
             for part in ("key", "column"):
                 name = getattr(rule.lookup, part)
-                if name not in other.source_columns:
+                if FORBIDDEN_COLUMN.search(name):
+                    yield (*path, "lookup", part), _FORBIDDEN, ""
+                elif name not in other.source_columns:
                     text = f"the feed `{rule.lookup.feed}` does not read a column `{name}`."
                     yield (*path, "lookup", part), text, _nearest(name, other.source_columns)
 
@@ -265,9 +275,19 @@ def _precedence(mapping: Mapping, entities: dict[str, Entity]) -> Iterator[Findi
                 )
 
 
+def _bad_formats(values: ValueFormat | ColumnRule) -> list[tuple[str, str]]:
+    """Key and text of every date or timestamp format that strptime cannot use."""
+    return [
+        (key, text)
+        for key in ("date_formats", "timestamp_formats")
+        for text in getattr(values, key) or ()
+        if not _is_date_format(text)
+    ]
+
+
 def _is_date_format(text: str) -> bool:
     try:
-        datetime.strptime(datetime(2026, 11, 23, 14, 5, 6).strftime(text), text)  # noqa: DTZ001, DTZ007 (only the format is tried)
+        datetime.strptime(_SOME_INSTANT.strftime(text), text)  # noqa: DTZ007 (formats without zone)001, DTZ007 (only the format is tried)
     except ValueError:
         return False
     return "%" in text

@@ -12,8 +12,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from etl_lib.config.entity import Model, Name
 
-ClientId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,47}$")]
+CLIENT_ID = r"^[a-z][a-z0-9_]{1,47}$"
+ClientId = Annotated[str, Field(pattern=CLIENT_ID)]
 FILE_PART = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+# The keys of a column rule that say where its value comes from.
+ORIGINS = frozenset({"from", "constant", "concat", "coalesce", "lookup"})
 
 
 def _as_text(value: Any) -> Any:
@@ -30,7 +33,7 @@ def _as_tuple(value: Any) -> Any:
 
 Text = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | bool | int | float)]
 Texts = Annotated[
-    tuple[Text, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[Text, ...])
+    tuple[Text, ...], BeforeValidator(_as_tuple, json_schema_input_type=Text | tuple[Text, ...])
 ]
 
 
@@ -129,7 +132,7 @@ class ColumnRule(Model):
     from_: Texts = Field((), alias="from")
     constant: Text | None = None
     concat: Texts = Field(
-        (), description="Source columns; text in quotes inside braces is literal."
+        (), description="Source columns, joined; no value when one of them has none."
     )
     separator: str = Field("", description="Between the parts of `concat`.")
     coalesce: Texts = Field((), description="Source columns; the first that has a value.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -16,12 +17,13 @@ from pydantic import BaseModel, ValidationError
 from etl_lib.config.entity import LOAD_ORDER, Entity, Model
 from etl_lib.config.environment import Environment, environment_name
 from etl_lib.config.lint import lint
-from etl_lib.config.mapping import EntityFill, Feed, Mapping
+from etl_lib.config.mapping import CLIENT_ID, ORIGINS, EntityFill, Feed, Mapping
 from etl_lib.config.yaml_file import KeyPath, YamlFile, read_yaml
 from etl_lib.errors import EtlError, Fault, FixTheMapping
 
 M = TypeVar("M", bound=BaseModel)
 _LAYOUT_KEYS = ("effective_from",)
+_FOR_EVERY_FEED = ("format", "values", "limits")
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,26 @@ class Project:
 
     def client_ids(self) -> tuple[str, ...]:
         """Every client that has a mapping file and runs in this environment, sorted."""
-        found = sorted(path.stem for path in (self.include / "mappings").glob("*.yaml"))
         wanted = self.environment.clients
+        found = (path.stem for path in self._mapping_files() if _names_a_client(path))
         return tuple(name for name in found if wanted == "all" or name in wanted)
+
+    def misnamed_mappings(self) -> dict[str, Fault]:
+        """Files among the mappings that no client can have, by name: never passed over in silence."""
+        return {
+            path.name: Fault(
+                "MAPPING_INVALID",
+                "this is no mapping: its name must be a client id and end in `.yaml`.",
+                self.shown(path),
+                "A client id has 2 to 48 small letters, digits and _, and begins with a letter.",
+            )
+            for path in self._mapping_files()
+            if not _names_a_client(path)
+        }
+
+    def _mapping_files(self) -> list[Path]:
+        paths = (self.include / "mappings").glob("*")
+        return sorted(path for path in paths if not path.name.startswith("."))
 
     def mapping_path(self, client_id: str) -> Path:
         """Where the client's mapping lies."""
@@ -203,6 +222,10 @@ class Project:
         return _read_cached(path, self.shown(path), path.stat().st_mtime_ns if path.exists() else 0)
 
 
+def _names_a_client(path: Path) -> bool:
+    return path.suffix == ".yaml" and re.fullmatch(CLIENT_ID, path.stem) is not None
+
+
 @cache
 def _read_cached(path: Path, shown: str, mtime_ns: int) -> YamlFile:
     """Templates are read once for 500 mappings; a changed file is read again."""
@@ -213,13 +236,16 @@ def merged(layers: Sequence[dict[str, Any]], inside: str = "") -> dict[str, Any]
     """One mapping out of several: later layers win, mappings merge, lists replace.
 
     A null removes what a lower layer gave (a template's feed, say), except among the values of a
-    `map`, where it means: no value.
+    `map`, where it means: no value. A column rule that names its own origin drops the lower one's.
     """
     result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            if isinstance(value, dict) and isinstance(result.get(key), dict):
-                result[key] = merged([result[key], value], key)
+            below = result.get(key)
+            if inside == "columns" and isinstance(value, dict):
+                below = _rule_below(below, value)
+            if isinstance(value, dict) and isinstance(below, dict):
+                result[key] = merged([below, value], key)
             elif value is None and key in result and inside != "map":
                 del result[key]
             else:
@@ -227,17 +253,47 @@ def merged(layers: Sequence[dict[str, Any]], inside: str = "") -> dict[str, Any]
     return result
 
 
+def _rule_below(below: Any, above: dict[str, Any]) -> Any:
+    """What stays of a lower layer's column rule under `above`.
+
+    The short form is written out; a new origin drops the old one, a constant the whole rule.
+    """
+    if isinstance(below, str | list):
+        below = {"from": below}
+    if not isinstance(below, dict) or not ORIGINS & above.keys():
+        return below
+    if "constant" in above:
+        return None
+    return {key: value for key, value in below.items() if key not in ORIGINS}
+
+
 def validated(model: type[M], layers: Sequence[YamlFile], given: dict[str, Any] | None = None) -> M:
     """The model of the merged layers; raises FixTheMapping with every fault and its place."""
     data = merged([layer.data for layer in layers])
     data.pop("extends", None)
     if model is Mapping:
-        data = {**_with_layouts(data), **(given or {})}
+        data = {**_with_layouts(_with_feed_defaults(data)), **(given or {})}
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        faults = [_fault(model, one, layers) for one in error.errors(include_url=False)]
+        errors = error.errors(include_url=False)
+        said = {_location(one) for one in errors}
+        faults = [
+            _fault(model, one, layers)
+            for one in errors
+            if _of_all_feeds(_location(one)) not in said
+        ]
         raise FixTheMapping(list(dict.fromkeys(faults))) from None
+
+
+def _with_feed_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """Give every feed what the mapping says for all of them; what a feed says itself wins."""
+    feeds = data.get("feeds")
+    shared = {k: v for k, v in data.items() if k in _FOR_EVERY_FEED and isinstance(v, dict)}
+    if not isinstance(feeds, dict) or not shared:
+        return data
+    whole = {n: merged([shared, f]) if isinstance(f, dict) else f for n, f in feeds.items()}
+    return {**data, "feeds": whole}
 
 
 def _with_layouts(data: dict[str, Any]) -> dict[str, Any]:
@@ -285,7 +341,7 @@ def _as_written(key: Sequence[str | int]) -> KeyPath:
 
 
 def _fault(model: type[BaseModel], error: Any, layers: Sequence[YamlFile]) -> Fault:
-    location = tuple(part for part in error["loc"] if not _is_type_tag(part))
+    location = _location(error)
     key = ".".join(str(part) for part in _as_written(location))
     text, hint = error["msg"], ""
     if error["type"] == "extra_forbidden":
@@ -301,6 +357,18 @@ def _fault(model: type[BaseModel], error: Any, layers: Sequence[YamlFile]) -> Fa
     return Fault(
         "MAPPING_INVALID", f"{key}: {text}" if key else text, place_of(layers, location), hint
     )
+
+
+def _location(error: Any) -> KeyPath:
+    return tuple(part for part in error["loc"] if not _is_type_tag(part))
+
+
+def _of_all_feeds(location: KeyPath) -> KeyPath | None:
+    """`feeds.<name>.values.…` as `values.…`: where it is said when it is said for every feed."""
+    if location[:1] != ("feeds",):
+        return None
+    inside = location[5:] if location[2:3] == ("layouts",) else location[2:]
+    return inside if inside and inside[0] in _FOR_EVERY_FEED else None
 
 
 def _is_type_tag(part: str | int) -> bool:
@@ -342,7 +410,12 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[st
 def faults_of_all(
     project: Project, client_ids: Sequence[str] = ()
 ) -> Iterator[tuple[str, list[Fault]]]:
-    """Every client with the faults of its mapping (an empty list when it is in order)."""
+    """Every client with the faults of its mapping (an empty list when it is in order).
+
+    Without `client_ids` also every file among the mappings that no client can have, by its name.
+    """
+    if not client_ids:
+        yield from ((name, [fault]) for name, fault in project.misnamed_mappings().items())
     for client_id in client_ids or project.client_ids():
         try:
             project.resolve(client_id)

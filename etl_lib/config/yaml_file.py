@@ -73,10 +73,9 @@ class YamlFile:
                 for key_node, value_node in node.value:
                     if key_node.value == str(part):
                         found, child = key_node.start_mark, value_node
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-                if part < len(node.value):
-                    child = node.value[part]
-                    found = child.start_mark
+            elif isinstance(node, yaml.SequenceNode) and part in range(len(node.value)):
+                child = node.value[int(part)]
+                found = child.start_mark
             if child is None:
                 break
             node = child
@@ -86,12 +85,10 @@ class YamlFile:
         """How many leading parts of `key_path` exist in this file."""
         value: Any = self.data
         for depth, part in enumerate(key_path):
-            if (isinstance(value, dict) and part in value) or (
-                isinstance(value, list) and isinstance(part, int) and part < len(value)
-            ):
-                value = value[part]
-            else:
+            children: Any = dict(enumerate(value)) if isinstance(value, list) else value
+            if not isinstance(children, dict) or part not in children:
                 return depth
+            value = children[part]
         return len(key_path)
 
 

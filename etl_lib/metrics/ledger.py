@@ -172,6 +172,29 @@ class Ledger:
                 ],
             )
 
+    def stopped_by(self, run: Run) -> tuple[Fault, ...]:
+        """The messages of the stage that stopped the run; empty when every stage ended well.
+
+        A stage that has begun and never ended was killed from outside, and is said to be.
+        """
+        with connected(self.url) as connection:
+            stage = connection.execute(
+                "SELECT s.stage, s.status, s.run_seq FROM etl.run_stage s JOIN etl.run r USING (run_seq) "
+                "WHERE r.dag_id = %s AND r.run_id = %s ORDER BY s.started_at DESC LIMIT 1",
+                (run.dag_id, run.run_id),
+            ).fetchone()
+            if stage is None:
+                return (Fault("INTERNAL", "The run ended before its first stage began."),)
+            name, status, run_seq = stage
+            rows = connection.execute(
+                "SELECT code, text, place FROM etl.run_message WHERE run_seq = %s AND stage = %s "
+                "ORDER BY message_seq",
+                (run_seq, name),
+            ).fetchall()
+        if status == RunStatus.RUNNING:
+            return (Fault("INTERNAL", f"The process of {name} was ended from outside."),)
+        return tuple(Fault(code, text, place) for code, text, place in rows)
+
     def end_run(self, run: Run, status: RunStatus, sentence: str) -> None:
         """The run has ended; `sentence` is what a person would say of it."""
         with connected(self.url) as connection:
@@ -274,7 +297,8 @@ def record_load(
     )  # fmt: skip
     write_counts(connection, run_seq, loaded.counts)
     connection.execute(
-        "INSERT INTO etl.client_state (client_id, delivery_seq, delivery_id, delivered_on, row_contract, content_all_full) "
+        "INSERT INTO etl.client_state "
+        "(client_id, delivery_seq, delivery_id, delivered_on, row_contract, content_all_full) "
         "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (client_id) DO UPDATE SET "
         "delivery_seq = excluded.delivery_seq, delivery_id = excluded.delivery_id, "
         "delivered_on = excluded.delivered_on, row_contract = excluded.row_contract, "

@@ -1,5 +1,5 @@
 """Says what became of a run: to the school in its outbox, to people in a sentence, to the metrics."""
 
-from etl_lib.report.outcome import report
+from etl_lib.report.outcome import Outcome, report, status_of
 
-__all__ = ["report"]
+__all__ = ["Outcome", "report", "status_of"]

@@ -1,0 +1,17 @@
+"""Every integration of this environment: one DAG for each mapping in include/mappings/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.sdk import get_parsing_context
+
+from etl_lib.config.project import Project
+from etl_lib.dag_factory import integration
+
+project = Project.load(Path(__file__).parents[1] / "include")
+wanted = get_parsing_context().dag_id  # a task's process builds its own DAG only
+
+for client_id in project.client_ids():
+    if wanted in (None, client_id):
+        globals()[client_id] = integration(project, client_id)

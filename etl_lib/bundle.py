@@ -1,0 +1,101 @@
+"""An Airflow DAG bundle of immutable snapshots: a run keeps the mappings it began with.
+
+A snapshot is a copy of `dags/` and `include/` in a folder named after the hash of its content. For
+each mapping with a mistake it also holds a file that raises the linter's words, so that Airflow's
+import errors show them as long as the mistake stands and the other DAGs stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
+
+from etl_lib.config.project import Project, faults_of_all
+
+# What decides the DAGs; samples and schemas do not.
+_PARTS = ("dags/*.py", "include/*.yaml", "include/*/*.yaml")
+_STUB = '''"""Written by the bundle: the mistake in one mapping, for Airflow's list of import errors."""
+# airflow dag
+from etl_lib.errors import FixTheMapping
+
+raise FixTheMapping.of("MAPPING_INVALID", {text!r})
+'''
+
+
+class SnapshotBundle(BaseDagBundle):
+    """Snapshots of the project at `project` (the folder that holds `dags/` and `include/`)."""
+
+    supports_versioning = True
+
+    def __init__(self, *, project: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.project = Path(project)
+        self._current: str | None = self.version
+        self._seen: tuple[tuple[str, int, int], ...] = ()
+
+    def initialize(self) -> None:
+        """Make a snapshot of the files as they are now, unless a version was asked for."""
+        if self.version is None:
+            self.refresh()
+        super().initialize()
+
+    @property
+    def path(self) -> Path:
+        """The DAG folder of the version asked for, or of the newest snapshot."""
+        return Path(self.versions_dir) / (self._current or "none") / "dags"
+
+    def get_current_version(self) -> BundleVersion:
+        """The hash of the snapshot in use."""
+        return BundleVersion(version=self._current or "")
+
+    def refresh(self) -> None:
+        """Take a snapshot when a file has changed; files that are the same cost a `stat` each."""
+        if self.version is not None:
+            return
+        with self.lock():
+            seen = tuple(self._stats())
+            if seen == self._seen and self._current:
+                return
+            digest = self._digest()
+            target = Path(self.versions_dir) / digest
+            if not target.is_dir():
+                self._snapshot(target)
+            self._current, self._seen = digest, seen
+
+    def _files(self) -> Iterator[Path]:
+        for part in _PARTS:
+            yield from sorted(self.project.glob(part))
+
+    def _stats(self) -> Iterator[tuple[str, int, int]]:
+        for path in self._files():
+            stat = path.stat()
+            yield str(path), stat.st_mtime_ns, stat.st_size
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for path in self._files():
+            digest.update(str(path.relative_to(self.project)).encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()[:16]
+
+    def _snapshot(self, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".part-"))
+        for path in self._files():
+            copy = scratch / path.relative_to(self.project)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            # a new modification time: Airflow does not parse a file again whose time is old
+            shutil.copyfile(path, copy)
+        for client_id, faults in faults_of_all(Project.load(scratch / "include")):
+            if faults:
+                text = "\n".join(str(fault) for fault in faults)
+                stub = scratch / "dags" / f"mapping_{client_id}.py"
+                stub.write_text(_STUB.format(text=text), encoding="utf-8")
+        scratch.chmod(0o755)
+        scratch.rename(target)

@@ -1,0 +1,109 @@
+"""Client -> DAG: shape, order and schedule of an integration; nothing is read here but the YAML."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, CronTriggerTimetable, Param
+
+from etl_lib.config.mapping import Mapping
+from etl_lib.config.project import Project
+from etl_lib.errors import FixTheMapping
+from etl_lib.tasks import (
+    ExtractOperator,
+    LoadOperator,
+    ReportOperator,
+    TransformOperator,
+    ValidateOperator,
+)
+
+# A run that waits for its files or for approval is active: the next night must still find room.
+MAX_ACTIVE_RUNS = 3
+PARAMS = {
+    "approve": Param(
+        False, type="boolean", title="Approve",
+        description="Load although a limit is exceeded: you have asked the school.",
+    ),
+}  # fmt: skip
+
+
+def integration(project: Project, client_id: str) -> DAG:
+    """The client's integration: extract >> validate >> transform >> load, and report after all.
+
+    A client whose mapping has a mistake gets the same DAG without a schedule, so that its history
+    stays; its first task fails with the linter's words before any file is touched.
+    """
+    try:
+        mapping = project.resolve(client_id).mapping
+    except FixTheMapping as error:
+        return _dag(project, client_id, **_broken(client_id, error))
+    return _dag(project, client_id, **_described(project, mapping))
+
+
+def _described(project: Project, mapping: Mapping) -> dict[str, Any]:
+    schedule = (
+        CronTriggerTimetable(mapping.schedule, timezone=mapping.timezone)
+        if mapping.schedule
+        else None
+    )
+    feeds = "\n".join(
+        f"| {name} | `{', '.join(feed.file)}` | {'required' if feed.required else 'optional'} | "
+        f"{feed.content} | {', '.join(feed.entities)} |"
+        for name, feed in mapping.feeds.items()
+    )
+    when = f"`{mapping.schedule}` in {mapping.timezone}" if mapping.schedule else "by hand"
+    doc = f"""**{mapping.client}** sends files out of {mapping.sis}. Responsible: {mapping.owner}.
+
+Runs {when}; mapping `include/mappings/{mapping.client_id}.yaml`, environment {project.environment_name}.
+
+| feed | file | | content | fills |
+| --- | --- | --- | --- | --- |
+{feeds}
+"""
+    return {
+        "schedule": schedule,
+        "dag_display_name": mapping.client,
+        "description": f"{mapping.client} ({mapping.sis})",
+        "tags": [mapping.sis, mapping.owner, project.environment_name],
+        "start_date": datetime.combine(mapping.start_date, datetime.min.time(), mapping.zone),
+        "doc_md": doc,
+        "retries": mapping.retries,
+    }
+
+
+def _broken(client_id: str, error: FixTheMapping) -> dict[str, Any]:
+    return {
+        "schedule": None,
+        "dag_display_name": f"{client_id} (mapping broken)",
+        "description": "The mapping has a mistake; nothing can be loaded until it is corrected.",
+        "tags": ["mapping broken"],
+        "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+        "doc_md": f"**The mapping has a mistake.**\n\n```\n{error}\n```\n",
+        "retries": 0,
+    }
+
+
+def _dag(project: Project, client_id: str, *, retries: int, **described: Any) -> DAG:
+    default_args = {
+        "retries": retries,
+        "retry_delay": timedelta(seconds=15),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+    }
+    with DAG(
+        dag_id=client_id,
+        catchup=False,
+        max_active_runs=MAX_ACTIVE_RUNS,
+        params=PARAMS,
+        default_args=default_args,
+        **described,
+    ) as dag:
+        given = {"client_id": client_id, "include": str(project.include)}
+        extract = ExtractOperator(task_id="extract", **given)
+        validate = ValidateOperator(task_id="validate", **given)
+        transform = TransformOperator(task_id="transform", **given)
+        load = LoadOperator(task_id="load", **given)
+        report = ReportOperator(task_id="report", **given).as_teardown()
+        extract >> validate >> transform >> load >> report
+    return dag

@@ -1,0 +1,63 @@
+"""Keeps the original bytes of a delivery under their hash, for ever, before anything else is done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from etl_lib.errors import TryAgain
+from etl_lib.extract.sources import RemoteFile, Source
+from etl_lib.manifest import DeliveredFile, Member
+from etl_lib.storage import Storage
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fetch(
+    source: Source, files: Sequence[RemoteFile], archive: Storage, folder: Path
+) -> dict[str, tuple[DeliveredFile, Path]]:
+    """Copy files into the archive; gives each with its local copy, by name.
+
+    Local copies are named by number, so that no name of a school's becomes a path. Raises TryAgain
+    (DELIVERY_CHANGED) when a file was replaced or still growing while it was read.
+    """
+    fetched = {}
+    for number, file in enumerate(files):
+        path = folder / f"{number}.original"
+        with path.open("wb") as target:
+            source.download(file.name, target)
+        if path.stat().st_size != file.size_bytes:
+            raise _changed(file.name)
+        digest = sha256_of(path)
+        key = f"files/{digest}"
+        if not archive.exists(key):
+            archive.put_file(path, key)
+        delivered = DeliveredFile(
+            name=file.name, size_bytes=file.size_bytes, modified_at=file.modified_at,
+            sha256=digest, archive_key=key,
+        )  # fmt: skip
+        fetched[file.name] = (delivered, path)
+    now = {file.name: file for file in source.list()}
+    for file in files:
+        if now.get(file.name) != file:
+            raise _changed(file.name)
+    return fetched
+
+
+def _changed(name: str) -> TryAgain:
+    return TryAgain.of("DELIVERY_CHANGED", "The file was still changing while we read it.", name)
+
+
+def delivery_id_of(members: Sequence[Member]) -> str:
+    """sha256 over the sorted (feed, member, content sha256) of a delivery."""
+    digest = hashlib.sha256()
+    for feed, shown, content in sorted((m.feed, m.shown, m.sha256) for m in members):
+        digest.update(f"{feed}\0{shown}\0{content}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""Matches a file's header with the columns that the mapping expects; never by position."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from etl_lib.config.mapping import FILE_PART, EntityFill, Feed
+from etl_lib.config.project import ResolvedMapping
+from etl_lib.errors import Fault
+
+_IGNORED = re.compile(r"[\s\u00a0\ufeff\u200b_\-.#/]+")
+
+
+def folded(header: str) -> str:
+    """A header without case, blanks, punctuation between words, BOM and NBSP."""
+    return _IGNORED.sub("", unicodedata.normalize("NFKC", header)).strip("\"'*").casefold()
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A feed's columns: `names` by folded spelling (aliases included), and which must be there."""
+
+    names: dict[str, str]
+    required: tuple[tuple[str, ...], ...]  # of each group at least one
+
+    @classmethod
+    def of(cls, feed: Feed, resolved: ResolvedMapping) -> Expected:
+        """What the mapping says; a column is required when a required field hangs on it alone."""
+        names: dict[str, str] = {}
+        for column in feed.source_columns:
+            for spelling in (column, *_aliases(feed, column)):
+                names.setdefault(folded(spelling), column)
+        groups = [(name,) for name, said in feed.columns.items() if said.required]
+        optional = {name for name, said in feed.columns.items() if said.required is False}
+        for entity_name, fill in feed.entities.items():
+            groups += _required_groups(resolved, entity_name, fill, optional)
+        return cls(names, tuple(dict.fromkeys(groups)))
+
+    def match(self, header: Sequence[str]) -> list[str | None]:
+        """For each cell of a header the mapping's column, None for one that is not expected."""
+        return [self.names.get(folded(cell)) for cell in header]
+
+    def faults(self, header: Sequence[str], where: str, extra: str) -> list[Fault]:
+        """Everything that is wrong with a header; empty when it can be used."""
+        found = self.match(header)
+        faults = []
+        for group in self.required:
+            if not set(group) & set(found):
+                near = difflib.get_close_matches(group[0], [c for c in header if c.strip()], 1, 0.6)
+                hint = f"Is it the column `{near[0].strip()}`?" if near else ""
+                wanted = "` or `".join(group)
+                text = f"The required column `{wanted}` is missing."
+                faults.append(Fault("FILE_COLUMN_MISSING", text, where, hint))
+        for column in dict.fromkeys(c for c in found if c is not None and found.count(c) > 1):
+            text = f"The column `{column}` stands {found.count(column)} times in the header."
+            faults.append(Fault("FILE_COLUMN_REPEATED", text, where))
+        if extra == "refuse":
+            for cell, column in zip(header, found, strict=True):
+                if column is None:
+                    text = f"The column `{cell.strip()}` was not agreed upon."
+                    faults.append(Fault("FILE_COLUMN_UNKNOWN", text, where))
+        return faults
+
+
+def _aliases(feed: Feed, column: str) -> tuple[str, ...]:
+    said = feed.columns.get(column)
+    return said.aliases if said else ()
+
+
+def _required_groups(
+    resolved: ResolvedMapping, entity_name: str, fill: EntityFill, optional: set[str]
+) -> list[tuple[str, ...]]:
+    entity = resolved.entities[entity_name]
+    needed = {name for name, field in entity.fields.items() if field.required}
+    needed = {n for n in needed if fill.insert or n == entity.key}
+    if entity.key not in fill.columns:
+        needed |= {n for n in entity.natural_key if entity.fields[n].required}
+    groups: list[tuple[str, ...]] = []
+    for name in sorted(needed & fill.columns.keys()):
+        rule, field = fill.columns[name], entity.fields[name]
+        if rule.default is not None or field.default is not None or rule.constant is not None:
+            continue
+        wanted = [(c,) for c in (*rule.concat, *((rule.lookup.by,) if rule.lookup else ()))]
+        if alternatives := (*rule.from_, *rule.coalesce):
+            wanted.append(tuple(alternatives))
+        groups += [
+            group
+            for group in wanted
+            if not any(FILE_PART.fullmatch(c) for c in group) and not set(group) <= optional
+        ]
+    return groups

@@ -1,0 +1,112 @@
+"""Reads one table of a delivery into Parquet, or says everything that is wrong with the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from etl_lib.config.project import ResolvedMapping
+from etl_lib.errors import AskTheSchool
+from etl_lib.extract.columns import Expected
+from etl_lib.extract.dialect import Dialect, encoding_of, find_dialect, transcode
+from etl_lib.extract.rows import RowReader
+from etl_lib.manifest import Member, ReadTable
+from etl_lib.storage import Storage
+
+REJECT_SCHEMA = pa.schema(
+    [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
+)  # fmt: skip
+
+
+def read_table(
+    path: Path, member: Member, number: int, resolved: ResolvedMapping, workspace: Storage,
+    folder: Path, progress: Callable[[int], None],
+) -> ReadTable:  # fmt: skip
+    """One pass over a table's bytes at `path`: accepted rows and rejected lines to the workspace.
+
+    Raises AskTheSchool with every fault of the file: no table, no header, columns missing or
+    repeated, empty. `folder` is for scratch files.
+    """
+    feed = resolved.mapping.feeds[member.feed]
+    expected = Expected.of(feed, resolved)
+    encoding, bom_bytes, notes = encoding_of(path, feed.format.encoding)
+    path = transcode(path, encoding, bom_bytes, folder / f"{number}.utf8")
+    dialect = find_dialect(path, feed.format, expected, member.shown)
+    if faults := expected.faults(
+        dialect.header, f"{member.shown}, line {dialect.header_line}", feed.extra_columns
+    ):
+        raise AskTheSchool(faults)
+    columns = expected.match(dialect.header)
+    wanted = {place: column for place, column in enumerate(columns) if column is not None}
+    footer = re.compile(feed.format.footer.encode(), re.MULTILINE) if feed.format.footer else None
+    reader = RowReader(path, dialect, wanted, footer)
+    rows_key, rejects_key = f"extract/rows-{number}.parquet", f"extract/rejects-{number}.parquet"
+    accepted = _write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
+    _refuse_emptiness(reader, feed.allow_empty, dialect, member.shown)
+    assert reader.rows_read == accepted + len(reader.rejected), (
+        f"{member.shown}: rows do not add up"
+    )
+    workspace.put_file(folder / f"{number}.parquet", rows_key)
+    _write_rejects(reader, member.shown, folder / f"{number}.rejects")
+    workspace.put_file(folder / f"{number}.rejects", rejects_key)
+    if reader.repeated_headers:
+        notes.append(f"{reader.repeated_headers} repeated headers left out")
+    unknown = [
+        cell.strip() for cell, column in zip(dialect.header, columns, strict=True) if column is None
+    ]
+    return ReadTable(
+        feed=member.feed,
+        shown=member.shown,
+        rows_key=rows_key,
+        rejects_key=rejects_key,
+        rows_read=reader.rows_read,
+        rows_accepted=accepted,
+        rows_rejected=len(reader.rejected),
+        columns=(*wanted.values(), *(f"{{{part}}}" for part in member.parts)),
+        unknown_columns=tuple(name for name in unknown if name),
+        notes=(*notes, *dialect.notes),
+    )
+
+
+def _write_rows(
+    reader: RowReader, member: Member, wanted: dict[int, str], path: Path,
+    progress: Callable[[int], None],
+) -> int:  # fmt: skip
+    parts = {f"{{{name}}}": value for name, value in member.parts.items()}
+    names = [*wanted.values(), *parts]
+    schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in names)])
+    accepted = 0
+    with pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=False) as writer:
+        for table in reader.batches():
+            for name, value in parts.items():
+                column = pa.repeat(pa.scalar(value), table.num_rows)
+                table = table.append_column(name, column)
+            writer.write_table(table.cast(schema))
+            accepted += table.num_rows
+            progress(accepted)
+    return accepted
+
+
+def _refuse_emptiness(reader: RowReader, allowed: bool, dialect: Dialect, shown: str) -> None:
+    if reader.rows_read or allowed:
+        return
+    where = f"{shown}, line {dialect.header_line}"
+    raise AskTheSchool.of("FILE_HEADER_ONLY", "The file has a header and no row.", where)
+
+
+def _write_rejects(reader: RowReader, shown: str, path: Path) -> None:
+    count = len(reader.rejected)
+    lines = [line for line, _ in reader.rejected]
+    codes = [code for _, code in reader.rejected]
+    nothing = pa.nulls(count, pa.string())
+    columns = [
+        pa.array([shown] * count, pa.string()),
+        pa.array(lines, pa.int64()),
+        nothing,
+        nothing,
+    ]
+    pq.write_table(pa.table([*columns, pa.array(codes, pa.string())], schema=REJECT_SCHEMA), path)

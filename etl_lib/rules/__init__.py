@@ -1,0 +1,22 @@
+"""What a mapping's column rules mean for columns of text: prepared, checked and parsed, with Arrow kernels.
+
+Validate and transform both lean on it, so that they can never judge a value differently.
+"""
+
+from etl_lib.rules.checks import Check, Problem, checks_for, problems_of
+from etl_lib.rules.lookups import Lookups
+from etl_lib.rules.parse import arrow_type, parse
+from etl_lib.rules.prepare import PreparedRows, fields_present, prepare
+
+__all__ = [
+    "Check",
+    "Lookups",
+    "PreparedRows",
+    "Problem",
+    "arrow_type",
+    "checks_for",
+    "fields_present",
+    "parse",
+    "prepare",
+    "problems_of",
+]

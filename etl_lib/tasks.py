@@ -1,0 +1,296 @@
+"""The Airflow edge: connections in, one stage call, our errors turned into retry, fail, skip or wait."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from etl_lib.config.project import Project, ResolvedMapping
+from etl_lib.errors import EtlError, FixTheSetup, TryAgain
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from etl_lib.extract import Source
+    from etl_lib.run import Run
+
+# A run started by hand waits only so long for its files to lie still: somebody is looking.
+_WAIT_BY_HAND = timedelta(minutes=5)
+
+
+class StageOperator(BaseOperator):
+    """One stage of a client's run; children say which.
+
+    `include` is the folder of the mapping files beside the DAG file, so that a task reads those of
+    the version its run began with.
+    """
+
+    ui_color = "#e8f0fe"
+
+    def __init__(self, *, client_id: str, include: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.client_id = client_id
+        self.include = include
+
+    def execute(self, context: Context) -> None:
+        """Run the stage, unless the run has been committed already."""
+        from etl_lib.pipeline import is_loaded
+
+        with airflow_outcome():
+            run = run_of(context, self.client_id, self.include)
+            if not is_loaded(run):
+                self.stage(run)
+
+    def stage(self, run: Run) -> None:
+        """What this stage does."""
+        raise NotImplementedError(f"{type(self).__name__} has no stage")
+
+
+class ExtractOperator(StageOperator):
+    """Waits for a whole delivery, archives and reads it; skips the rest when nothing is new."""
+
+    def execute(self, context: Context, event: dict[str, Any] | None = None) -> None:
+        """Begin the run; wait on the triggerer while the delivery is not whole."""
+        from etl_lib.extract import look
+        from etl_lib.metrics.ledger import Ledger
+        from etl_lib.metrics.status import RunStatus
+        from etl_lib.pipeline import (
+            begin,
+            do_extract,
+            frozen_mapping,
+            is_loaded,
+            nothing_new,
+            recorded,
+        )
+
+        with airflow_outcome():
+            project = Project.load(Path(self.include))
+            run = run_of(context, self.client_id, self.include)
+            begin(run, project.environment_name, project.entities)
+            if is_loaded(run):
+                return
+            with recorded(run, "extract"):
+                resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
+            until = waits_until(context, resolved)
+            if event is None and not look(resolved, source_of(resolved, project), None).whole:
+                Ledger(run.database_url).set_status(run, RunStatus.WAITING)
+                self.defer(
+                    trigger=DeliveryTrigger(
+                        resolved=resolved.model_dump_json(by_alias=True),
+                        include=self.include,
+                        until=until.isoformat(),
+                    ),
+                    method_name="execute",
+                    timeout=until - datetime.now(UTC) + timedelta(minutes=10),
+                )
+            extracted = do_extract(
+                run, lambda: resolved, lambda mapping: source_of(mapping, project)
+            )
+            if fault := nothing_new(extracted):
+                raise AirflowSkipException(fault.text)
+
+
+class ValidateOperator(StageOperator):
+    """Judges the delivery with Great Expectations; bad rows become rejected rows."""
+
+    def stage(self, run: Run) -> None:
+        """Validate."""
+        from etl_lib.pipeline import do_validate
+
+        do_validate(run)
+
+
+class TransformOperator(StageOperator):
+    """Makes canonical rows of the accepted ones with pandas."""
+
+    def stage(self, run: Run) -> None:
+        """Transform."""
+        from etl_lib.pipeline import do_transform
+
+        do_transform(run)
+
+
+class LoadOperator(StageOperator):
+    """Loads the delivery in one transaction; over a limit it changes nothing and asks."""
+
+    def stage(self, run: Run) -> None:
+        """Load."""
+        from etl_lib.pipeline import do_load
+
+        do_load(run)
+
+
+class ReportOperator(StageOperator):
+    """Tells the school and the metrics what became of the run; a teardown, so it always runs."""
+
+    def execute(self, context: Context) -> None:
+        """Report."""
+        from etl_lib.pipeline import do_report
+
+        with airflow_outcome():
+            run = run_of(context, self.client_id, self.include)
+            outcome = do_report(run)
+            self.log.info("%s: %s", outcome.status, outcome.sentence)
+
+
+@contextmanager
+def airflow_outcome() -> Iterator[None]:
+    """Turn our errors into Airflow's: what may heal is retried, what a person must mend is not."""
+    try:
+        yield
+    except TryAgain as error:
+        raise AirflowException(str(error)) from None
+    except EtlError as error:
+        raise AirflowFailException(str(error)) from None
+
+
+# --- connections ------------------------------------------------------------------------------------
+
+
+def run_of(context: Context, client_id: str, include: str) -> Run:
+    """The run that a task belongs to, with the places and wishes of its environment and its form.
+
+    Raises FixTheSetup (CONNECTION_MISSING) for a connection that does not exist.
+    """
+    from etl_lib.run import Run, Wishes, folder_name
+
+    environment = Project.load(Path(include)).environment
+    storage = bucket(environment.storage.conn_id, environment.storage.bucket)
+    folders = bucket(environment.client_folders.conn_id, environment.client_folders.bucket)
+    dag_run = context["dag_run"]
+    params = context["params"]
+    return Run(
+        client_id=client_id,
+        dag_id=dag_run.dag_id,
+        run_id=dag_run.run_id,
+        started_at=dag_run.start_date or datetime.now(UTC),
+        database_url=conninfo(environment.database_conn_id),
+        archive=storage.at("archive", client_id),
+        workspace=storage.at("staging", client_id, folder_name(dag_run.run_id)),
+        outbox=folders.at("clients", client_id, "outbox"),
+        wishes=Wishes(approve=bool(params.get("approve", False))),
+    )
+
+
+def conninfo(conn_id: str) -> str:
+    """The connection string of an Airflow connection to PostgreSQL."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from psycopg.conninfo import make_conninfo
+
+    connection = _existing(lambda: PostgresHook(postgres_conn_id=conn_id).get_connection(conn_id))
+    return make_conninfo(
+        host=connection.host,
+        port=connection.port,
+        user=connection.login,
+        password=connection.password,
+        dbname=connection.schema,
+    )
+
+
+def bucket(conn_id: str, name: str) -> Any:
+    """A bucket behind an Airflow connection of type aws, as our Storage."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from etl_lib.storage import Storage
+
+    hook = S3Hook(aws_conn_id=conn_id)
+    settings = _existing(lambda: hook.conn_config)
+    keys = hook.get_credentials()
+    return Storage.s3(
+        name,
+        access_key=keys.access_key,
+        secret_key=keys.secret_key,
+        session_token=keys.token,
+        endpoint_url=settings.get_service_endpoint_url("s3"),
+        region=hook.region_name,
+    )
+
+
+def source_of(resolved: ResolvedMapping, project: Project) -> Source:
+    """The place of the client's files, through the hook of its connection."""
+    from etl_lib.extract import LocalSource, S3Source, SftpSource
+
+    place = resolved.mapping.source
+    path = place.path.format(client_id=resolved.client_id)
+    if place.type == "local":
+        return LocalSource(Path(path))
+    if place.type == "s3":
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        hook = S3Hook(aws_conn_id=place.conn_id)
+        client = _existing(hook.get_conn)
+        return S3Source(client, place.bucket or project.environment.client_folders.bucket, path)
+    from airflow.providers.sftp.hooks.sftp import SFTPHook
+
+    _existing(lambda: SFTPHook.get_connection(place.conn_id))
+    return SftpSource(lambda: SFTPHook(ssh_conn_id=place.conn_id).get_managed_conn(), path)
+
+
+def _existing(get: Callable[[], Any]) -> Any:
+    """What `get` gives; a connection that does not exist is said in words."""
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return get()
+    except AirflowNotFoundException as error:
+        raise FixTheSetup.of("CONNECTION_MISSING", f"{error}.".replace("..", ".")) from None
+
+
+# --- waiting --------------------------------------------------------------------------------------------
+
+
+def waits_until(context: Context, resolved: ResolvedMapping) -> datetime:
+    """When the run gives up waiting: the deadline in the client's zone, or soon when run by hand."""
+    dag_run = context["dag_run"]
+    begun = dag_run.start_date or datetime.now(UTC)
+    if str(dag_run.run_type) != "scheduled" or resolved.mapping.delivery.deadline is None:
+        return begun + _WAIT_BY_HAND
+    local = begun.astimezone(resolved.mapping.zone)
+    deadline = datetime.combine(local.date(), resolved.mapping.delivery.deadline, local.tzinfo)
+    return deadline if deadline > begun else deadline + timedelta(days=1)
+
+
+class DeliveryTrigger(BaseTrigger):
+    """Looks at a client's files until they are a whole delivery that lies still, or time is up."""
+
+    def __init__(self, resolved: str, include: str, until: str) -> None:
+        super().__init__()
+        self.resolved, self.include, self.until = resolved, include, until
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """For the triggerer: the mapping as JSON, since the files may change meanwhile."""
+        values = {"resolved": self.resolved, "include": self.include, "until": self.until}
+        return f"{__name__}.{type(self).__name__}", values
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """One event: the delivery is whole, or it is too late; extract says which."""
+        import asyncio
+
+        resolved = ResolvedMapping.model_validate_json(self.resolved)
+        until = datetime.fromisoformat(self.until)
+        previous: str | None = None
+        while datetime.now(UTC) < until:
+            sighting = await asyncio.to_thread(self._look, resolved, previous)
+            if sighting is not None:
+                previous = sighting.model_dump_json()
+                if sighting.whole:
+                    break
+            await asyncio.sleep(resolved.mapping.delivery.poll_s)
+        yield TriggerEvent({"looked_until": datetime.now(UTC).isoformat()})
+
+    def _look(self, resolved: ResolvedMapping, previous: str | None) -> Any:
+        from etl_lib.extract import Sighting, look
+
+        before = Sighting.model_validate_json(previous) if previous else None
+        try:
+            project = Project.load(Path(self.include))
+            return look(resolved, source_of(resolved, project), before)
+        except TryAgain:
+            return None  # the place may answer again before the deadline

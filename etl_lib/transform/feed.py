@@ -1,0 +1,269 @@
+"""The transform stage: streams each fill's accepted rows into one Parquet file of canonical rows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from etl_lib.config.project import Fill
+from etl_lib.errors import FixTheMapping
+from etl_lib.manifest import (
+    REJECT_COLUMNS,
+    Extracted,
+    ReadTable,
+    Transformed,
+    TransformedFill,
+    Validated,
+    ValidatedFill,
+)
+from etl_lib.rules import Lookups, PreparedRows, arrow_type, fields_present, parse, prepare
+from etl_lib.run import Progress, Run
+from etl_lib.storage import Storage
+from etl_lib.transform.duplicates import row_hashes, settle
+from etl_lib.transform.hook import call_hook
+
+BATCH_ROWS = 128 * 1024
+REJECT_SCHEMA = pa.schema(
+    [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
+)  # fmt: skip
+_PROVENANCE = [
+    pa.field("extra", pa.string()),
+    pa.field("_deleted", pa.bool_()),
+    pa.field("_file", pa.string()),
+    pa.field("_line", pa.int64()),
+]
+
+
+def transform(run: Run, extracted: Extracted, validated: Validated) -> Transformed:
+    """Canonical rows of every fill of the delivery, in load order; see manifest.TransformedFill.
+
+    What cannot be cast is a rejected row, never a null or a guess. Raises FixTheMapping for a hook
+    that fails or breaks its contract.
+    """
+    resolved = extracted.resolved
+    lookups = Lookups.build(
+        resolved, lambda feed, columns: _columns_of(run.workspace, extracted, feed, columns)
+    )
+    total = sum(fill.rows_accepted for fill in validated.fills)
+    done = 0
+    fills = []
+    for fill in resolved.fills():
+        if tables := extracted.tables_of(fill.feed_name):
+            judged = validated.of(fill.feed_name, fill.entity.entity)
+            work = _FillWork(run, fill, tables, judged, lookups, total, done)
+            fills.append(work.write())
+            done += judged.rows_accepted
+    return Transformed(fills=tuple(fills))
+
+
+def _columns_of(
+    workspace: Storage, extracted: Extracted, feed: str, columns: list[str]
+) -> Iterator[pa.Table]:
+    for table in extracted.tables_of(feed):
+        with workspace.reading(table.rows_key) as stream:
+            there = [name for name in columns if name in table.columns]
+            yield pq.read_table(stream, columns=there)
+
+
+@dataclass
+class _FillWork:
+    """One fill on its way; rejects and figures are gathered while its rows stream through."""
+
+    run: Run
+    fill: Fill
+    tables: Sequence[ReadTable]
+    judged: ValidatedFill
+    lookups: Lookups
+    total: int
+    done: int
+    rejects: list[pa.Table] = field(default_factory=list)
+    unreadable_key: bool = False
+
+    def write(self) -> TransformedFill:
+        """Stream, settle duplicates, and put rows and rejects where load finds them."""
+        name = self.fill.name
+        rows_key, rejects_key = (
+            f"transform/rows-{name}.parquet",
+            f"transform/rejects-{name}.parquet",
+        )
+        schema = self._schema()
+        rows_in = 0
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "rows.parquet"
+            with pq.ParquetWriter(path, schema, compression="lz4") as writer:
+                for canonical, rows in self._canonical(schema):
+                    rows_in += rows
+                    writer.write_table(canonical)
+            repeated = self._settle(path, schema)
+            rows_out = pq.ParquetFile(path).metadata.num_rows
+            self.run.workspace.put_file(path, rows_key)
+            rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects])
+            pq.write_table(rejects, Path(scratch) / "rejects.parquet")
+            self.run.workspace.put_file(Path(scratch) / "rejects.parquet", rejects_key)
+        distinct = rejects.group_by(["file", "line"]).aggregate([]).num_rows
+        assert rows_in == rows_out + distinct + repeated, f"{name}: rows do not add up"
+        return TransformedFill(
+            feed=self.fill.feed_name,
+            entity=self.fill.entity.entity,
+            rows_in=rows_in,
+            rows_out=rows_out,
+            rows_rejected=distinct,
+            rows_duplicate=repeated,
+            rows_key=rows_key,
+            rejects_key=rejects_key,
+            columns=tuple(f.name for f in schema if f.name in self.fill.entity.fields),
+            has_unreadable_key=self._has_unreadable_key(rejects),
+        )
+
+    def _schema(self) -> pa.Schema:
+        """A field is filled when every file of the feed can fill it: absent is not blank."""
+        filled = [set(fields_present(self.fill, set(table.columns))) for table in self.tables]
+        names = set.intersection(*filled) | {self.fill.entity.key}
+        fields = self.fill.entity.fields
+        columns = [pa.field(n, arrow_type(fields[n])) for n in fields if n in names]
+        return pa.schema([*columns, *_PROVENANCE])
+
+    def _has_unreadable_key(self, rejects: pa.Table) -> bool:
+        if any(table.rows_rejected for table in self.tables):
+            return True
+        with self.run.workspace.reading(self.judged.rejects_key) as stream:
+            keys = pq.read_table(stream, columns=["key"])["key"]
+        return bool(keys.null_count or rejects["key"].null_count)
+
+    def _canonical(self, schema: pa.Schema) -> Iterator[tuple[pa.Table, int]]:
+        """Canonical tables, and how many accepted rows each was made from."""
+        rejected = self._rejected_lines()
+        rows = 0
+        for table in self.tables:
+            bad_lines = rejected.get(table.shown)
+            with self.run.workspace.reading(table.rows_key) as stream:
+                for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
+                    prepared = prepare(pa.Table.from_batches([batch]), self.fill, self.lookups)
+                    keep = prepared.kept
+                    if bad_lines is not None:
+                        keep = pc.and_(
+                            keep, pc.invert(pc.is_in(prepared.lines, value_set=bad_lines))
+                        )
+                    count = pc.sum(keep).as_py() or 0
+                    rows += count
+                    if count:
+                        yield self._cast(prepared, keep, table.shown, schema), count
+                    self.run.progress(
+                        Progress("transform", self.fill.name, self.done + rows, self.total)
+                    )
+
+    def _rejected_lines(self) -> dict[str, pa.Int64Array]:
+        """Lines that validate rejected, by file."""
+        with self.run.workspace.reading(self.judged.rejects_key) as stream:
+            rejects = pq.read_table(stream, columns=["file", "line"])
+        return {
+            file: pc.unique(rejects.filter(pc.equal(rejects["file"], file))["line"])
+            for file in pc.unique(rejects["file"]).to_pylist()
+        }
+
+    def _cast(
+        self, prepared: PreparedRows, keep: pa.BooleanArray, shown: str, schema: pa.Schema
+    ) -> pa.Table:
+        """Typed columns of the kept rows; rows that cannot be cast go to the rejects."""
+        fill = self.fill
+        lines, deleted = prepared.lines.filter(keep), prepared.deleted.filter(keep)
+        good = pa.repeat(pa.scalar(True), len(lines))
+        columns: dict[str, pa.Array] = {}
+        texts = {
+            name: prepared.values[name].filter(keep)
+            for name in schema.names
+            if name in prepared.values
+        }
+        key_text = texts[fill.entity.key]
+        for name, text in texts.items():
+            rule = fill.rules.columns.get(name)
+            typed, shapeless, outside = parse(text, fill.entity.fields[name], rule, fill.feed)
+            columns[name] = typed
+            bad = pc.and_(pc.or_(shapeless, outside), pc.invert(deleted))
+            if pc.any(bad).as_py():
+                code = (
+                    "VALUE_OUT_OF_RANGE"
+                    if pc.any(pc.and_(bad, outside)).as_py()
+                    else "VALUE_PATTERN"
+                )
+                self._reject(bad, shown, lines, key_text, name, code)
+                good = pc.and_(good, pc.invert(bad))
+        if fill.rules.hook:
+            columns = self._hooked(fill.rules.hook, columns)
+            lost = pc.and_(pc.is_null(columns[fill.entity.key]), key_text.is_valid())
+            if pc.any(lost).as_py():
+                self._reject(lost, shown, lines, key_text, fill.entity.key, "HOOK_DROPPED_ROW")
+                good = pc.and_(good, pc.invert(lost))
+        extra = (
+            prepared.extra.filter(keep)
+            if prepared.extra is not None
+            else pa.nulls(len(lines), pa.string())
+        )
+        columns |= {"extra": extra, "_deleted": deleted, "_line": lines}
+        columns["_file"] = pa.repeat(pa.scalar(shown), len(lines))
+        table = pa.table({f.name: columns[f.name].cast(f.type) for f in schema}, schema=schema)
+        return table if pc.all(good).as_py() else table.filter(good)
+
+    def _hooked(self, path: str, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The columns after the mapping's hook, in their own types again."""
+        frame = pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+        answer = call_hook(path, frame)
+        result = {}
+        for name, before in columns.items():
+            try:
+                result[name] = pa.Array.from_pandas(answer[name], type=before.type)
+            except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+                text = f"`{path}` gave back values in `{name}` that are not {before.type}."
+                raise FixTheMapping.of("HOOK_FAILED", text) from None
+        return {
+            n: a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a
+            for n, a in result.items()
+        }
+
+    def _reject(
+        self, bad: pa.BooleanArray, shown: str, lines: pa.Int64Array, keys: pa.StringArray,
+        column: str, code: str,
+    ) -> None:  # fmt: skip
+        found = lines.filter(bad)
+        cells = {
+            "file": pa.repeat(pa.scalar(shown), len(found)),
+            "line": found,
+            "key": keys.filter(bad),
+            "column": pa.repeat(pa.scalar(column), len(found)),
+            "code": pa.repeat(pa.scalar(code), len(found)),
+        }
+        self.rejects.append(pa.table([cells[n] for n in REJECT_COLUMNS], schema=REJECT_SCHEMA))
+
+    def _settle(self, path: Path, schema: pa.Schema) -> int:
+        """Take duplicates out of the file, the losers to the rejects; gives how many collapsed."""
+        key = self.fill.entity.key
+        keys = pq.read_table(path, columns=[key])[key]
+        if pc.count_distinct(keys, mode="all").as_py() == len(keys):
+            return 0
+        suspects = (
+            pd.Series(keys.to_pandas(types_mapper=pd.ArrowDtype)).duplicated(keep=False).to_numpy()
+        )
+        hashes = np.zeros(len(keys), dtype=np.uint64)
+        table = pq.read_table(path)
+        names = [n for n in schema.names if n not in ("_file", "_line")]
+        hashes[suspects] = row_hashes(table.filter(pa.array(suspects)), names)
+        settled = settle(keys, hashes)
+        lost = pa.array(settled.lost)
+        if settled.lost.any():
+            losers = table.filter(lost)
+            for shown in pc.unique(losers["_file"]).to_pylist():
+                of_file = losers.filter(pc.equal(losers["_file"], shown))
+                every = pa.repeat(pa.scalar(True), of_file.num_rows)
+                lines, texts = of_file["_line"].combine_chunks(), of_file[key].combine_chunks()
+                self._reject(every, shown, lines, texts, key, "DUPLICATE_KEY")
+        keep = pa.array(~(settled.lost | settled.repeated))
+        pq.write_table(table.filter(keep), path, compression="lz4")
+        return int(settled.repeated.sum())

@@ -1,0 +1,333 @@
+"""The validate stage: one pass over each fill's text, the facts to Great Expectations, limits at the end."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from etl_lib.config.mapping import Expectation
+from etl_lib.config.project import Fill
+from etl_lib.errors import AskTheSchool, Fault, FixTheMapping
+from etl_lib.manifest import Extracted, Hold, ReadTable, Validated, ValidatedFill
+from etl_lib.rules import Check, Lookups, PreparedRows, checks_for, prepare, problems_of
+from etl_lib.run import Progress, Run
+from etl_lib.validate.agreed import WHOLE_FILE, unexpected_rows
+
+BATCH_ROWS = 128 * 1024
+RESULTS_KEY = "validate/suite_results.json"
+REJECT_SCHEMA = pa.schema(
+    [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
+)  # fmt: skip
+
+
+def validate(run: Run, extracted: Extracted, rows_of_last: Mapping[str, int]) -> Validated:
+    """Judge every fill of the delivery; see manifest.Validated.
+
+    `rows_of_last`: rows of each feed in the last loaded delivery. Raises AskTheSchool when more rows
+    are faulty than the fail limit allows or the file as a whole breaks a rule; rejected rows and
+    results are in the workspace by then. Raises FixTheMapping for an expectation that Great
+    Expectations could not judge.
+    """
+    resolved = extracted.resolved
+    lookups = Lookups.build(
+        resolved, lambda feed, columns: _columns_of(run, extracted, feed, columns)
+    )
+    total = sum(table.rows_read for table in extracted.tables)
+    passes = [
+        _FillPass(run, fill, tables, lookups, total)
+        for fill in resolved.fills()
+        if (tables := extracted.tables_of(fill.feed_name))
+    ]
+    for one in passes:
+        one.read()
+    verdict = _judge(run, passes)
+    fills = tuple(one.result() for one in passes)
+    holds = [hold for one in passes for hold in one.holds(rows_of_last)]
+    validated = Validated(
+        fills=fills,
+        holds=tuple(holds),
+        expectations=verdict.expectations,
+        expectations_failed=verdict.failed,
+        suite_results_key=RESULTS_KEY,
+    )
+    run.workspace.write_bytes("validate/manifest.json", validated.model_dump_json().encode())
+    if verdict.not_judged:
+        raise FixTheMapping([Fault("EXPECTATION_NOT_JUDGED", text) for text in verdict.not_judged])
+    if faults := [fault for one in passes for fault in one.faults()]:
+        raise AskTheSchool(faults)
+    return validated
+
+
+def _columns_of(
+    run: Run, extracted: Extracted, feed: str, columns: list[str]
+) -> Iterator[pa.Table]:
+    for table in extracted.tables_of(feed):
+        with run.workspace.reading(table.rows_key) as stream:
+            there = [name for name in columns if name in table.columns]
+            yield pq.read_table(stream, columns=there)
+
+
+@dataclass
+class _Tally:
+    """Facts about one expectation: rows judged, rows without a value, unexpected rows."""
+
+    rows: int = 0
+    nulls: int = 0
+    unexpected: int = 0
+
+
+@dataclass
+class _FillPass:
+    """One fill's rows on their way: rejects, counts and facts are gathered while they stream."""
+
+    run: Run
+    fill: Fill
+    tables: Sequence[ReadTable]
+    lookups: Lookups
+    total: int
+    filtered: int = 0
+    rejected: int = 0
+    accepted: int = 0
+    rejects: list[pa.Table] = field(default_factory=list)
+    tallies: dict[tuple[str, str, str], _Tally] = field(default_factory=dict)
+    kwargs: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    keys: list[pa.Array] = field(default_factory=list)
+    codes: Counter[str] = field(default_factory=Counter)
+    columns_at_fault: set[str] = field(default_factory=set)
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def rows_read(self) -> int:
+        """All rows of the feed's tables, those that could not be read included."""
+        return sum(table.rows_read for table in self.tables)
+
+    @property
+    def unreadable(self) -> int:
+        """Rows that the reading pass rejected; they count for every entity of the feed."""
+        return sum(table.rows_rejected for table in self.tables)
+
+    def agreed(self) -> list[Expectation]:
+        """The mapping's own expectations on this fill's entity."""
+        return [e for e in self.fill.feed.expectations if e.entity == self.fill.entity.entity]
+
+    def read(self) -> None:
+        """The one pass over all tables of the feed."""
+        done = 0
+        for table in self.tables:
+            checks = checks_for(self.fill, set(table.columns))
+            with self.run.workspace.reading(table.rows_key) as stream:
+                for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
+                    self._judge_batch(pa.Table.from_batches([batch]), checks, table.shown)
+                    done += batch.num_rows
+                    self.run.progress(Progress("validate", self.fill.name, done, self.total))
+        assert self.rows_read == self.filtered + self.rejected + self.accepted + self.unreadable
+        self._write_rejects()
+
+    def _judge_batch(self, rows: pa.Table, checks: Sequence[Check], shown: str) -> None:
+        prepared = prepare(rows, self.fill, self.lookups)
+        bad_rows = pa.repeat(pa.scalar(False), rows.num_rows)
+        found = [
+            (check.field, check.code, check.expectation, check.kwargs, bad)
+            for check, bad in problems_of(prepared, checks, self.fill)
+        ]
+        for wish in self.agreed():
+            if wish.expectation not in WHOLE_FILE:
+                bad = pc.and_(unexpected_rows(wish, prepared, self.fill), prepared.kept)
+                column = str(wish.kwargs["column"])
+                code = "EXPECTATION_NOT_MET" if "mostly" not in wish.kwargs else ""
+                found.append((column, code, wish.expectation, wish.kwargs, bad))
+        judged = pc.sum(prepared.kept).as_py() or 0
+        for column, code, expectation, kwargs, bad in found:
+            count = pc.sum(bad).as_py() or 0
+            if expectation:
+                self._count(column, expectation, kwargs, prepared, judged, count)
+            if count and code:
+                self._reject(bad, prepared, shown, column, code)
+                self.codes[code] += count
+                self.columns_at_fault.add(column)
+                bad_rows = pc.or_(bad_rows, bad)
+        rejected = pc.sum(bad_rows).as_py() or 0
+        self.filtered += rows.num_rows - judged
+        self.rejected += rejected
+        self.accepted += judged - rejected
+        self.keys.append(prepared.key.filter(pc.and_(prepared.kept, pc.invert(bad_rows))))
+
+    def _count(
+        self, column: str, expectation: str, kwargs: dict[str, Any], prepared: PreparedRows,
+        judged: int, count: int,
+    ) -> None:  # fmt: skip
+        name = (column, expectation, json.dumps(kwargs, sort_keys=True, default=str))
+        tally = self.tallies.setdefault(name, _Tally())
+        self.kwargs[name] = kwargs
+        values = prepared.values.get(column)
+        tally.rows += judged
+        if values is not None:
+            missing = pc.and_(prepared.kept, pc.invert(values.is_valid()))
+            tally.nulls += pc.sum(missing).as_py() or 0
+        tally.unexpected += count
+
+    def _reject(
+        self, bad: pa.BooleanArray, prepared: PreparedRows, shown: str, column: str, code: str
+    ) -> None:
+        lines = prepared.lines.filter(bad)
+        same = [pa.repeat(pa.scalar(text), len(lines)) for text in (shown, column, code)]
+        cells = [same[0], lines, prepared.key.filter(bad), same[1], same[2]]
+        self.rejects.append(pa.table(cells, schema=REJECT_SCHEMA))
+
+    @property
+    def rejects_key(self) -> str:
+        """Where the fill's rejected rows lie."""
+        return f"validate/rejects-{self.fill.name}.parquet"
+
+    def _write_rejects(self) -> None:
+        with tempfile.NamedTemporaryFile(suffix=".parquet") as scratch:
+            pq.write_table(
+                pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects]), scratch.name
+            )
+            self.run.workspace.put_file(Path(scratch.name), self.rejects_key)
+
+    def result(self) -> ValidatedFill:
+        """The fill's part of the manifest."""
+        return ValidatedFill(
+            feed=self.fill.feed_name,
+            entity=self.fill.entity.entity,
+            rows_read=self.rows_read,
+            rows_filtered=self.filtered,
+            rows_rejected=self.rejected + self.unreadable,
+            rows_accepted=self.accepted,
+            rejects_key=self.rejects_key,
+            rejected_by_code=dict(self.codes),
+        )
+
+    def faults(self) -> list[Fault]:
+        """Reasons why the delivery cannot be loaded."""
+        limits, files = self.fill.feed.limits.fail, ", ".join(table.shown for table in self.tables)
+        bad = self.rejected + self.unreadable
+        faults = [Fault("EXPECTATION_FAILED", text, files) for text in self.failed]
+        if self.rows_read < self.fill.feed.min_rows:
+            text = f"{self.rows_read:,} rows have come; {self.fill.feed.min_rows:,} are the least."
+            faults.append(Fault("FILE_TOO_FEW_ROWS", text, files))
+        over_rows = limits.rejected_rows is not None and bad > limits.rejected_rows
+        if bad > limits.rejected_share * self.rows_read or over_rows:
+            codes = dict(self.codes)
+            if self.unreadable:
+                codes["cannot be read"] = self.unreadable
+            why = ", ".join(f"{count:,} {code}" for code, count in sorted(codes.items()))
+            where = (
+                f" in {', '.join(sorted(self.columns_at_fault))}" if self.columns_at_fault else ""
+            )
+            text = (
+                f"{bad:,} of {self.rows_read:,} rows are faulty for {self.fill.entity.entity} "
+                f"({bad / self.rows_read:.1%}); up to {limits.rejected_share:.0%} may be ({why}{where})."
+            )
+            faults.append(Fault("TOO_MANY_REJECTED", text, files))
+        return faults
+
+    def holds(self, rows_of_last: Mapping[str, int]) -> list[Hold]:
+        """Reasons why a person must approve; rejected rows are held by the load, which knows them all."""
+        last = rows_of_last.get(self.fill.feed_name, 0)
+        hold, limits = self.fill.feed.limits.hold, self.fill.feed.limits
+        full = self.fill.feed.content == "full"
+        if (
+            not full
+            or last <= limits.floor_rows
+            or self.rows_read >= hold.rows_share_of_last * last
+        ):
+            return []
+        found = self.rows_read / last
+        text = (
+            f"{self.fill.feed_name} has {self.rows_read:,} rows, the last delivery had {last:,} "
+            f"({found:.0%}); down to {hold.rows_share_of_last:.0%} pass without approval."
+        )
+        return [
+            Hold(feed=self.fill.feed_name, entity=self.fill.entity.entity, limit="rows_share_of_last",
+                 allowed=hold.rows_share_of_last, found=found, text=text)
+        ]  # fmt: skip
+
+
+@dataclass
+class _Verdict:
+    expectations: int = 0
+    failed: int = 0
+    not_judged: list[str] = field(default_factory=list)
+
+
+def _judge(run: Run, passes: Sequence[_FillPass]) -> _Verdict:
+    """Great Expectations' judgement over the facts of all fills, its results kept with the run."""
+    from etl_lib.validate.facts_engine import judge
+
+    verdict = _Verdict()
+    results = {}
+    for one in passes:
+        expected = _suite(one)
+        judgements, results[one.fill.name] = judge(one.fill.name, expected)
+        for judgement in judgements:
+            verdict.expectations += 1
+            verdict.failed += not judgement.success
+            if not judgement.judged:
+                verdict.not_judged.append(
+                    f"{one.fill.name}: {judgement.expectation} {judgement.text}"
+                )
+            elif not judgement.success and _is_whole_file_wish(one, judgement):
+                column = judgement.kwargs.get("column", "the file")
+                one.failed.append(f"{judgement.expectation} is not met for {column}.")
+    run.workspace.write_bytes(RESULTS_KEY, json.dumps(results, indent=1, default=str).encode())
+    return verdict
+
+
+def _is_whole_file_wish(one: _FillPass, judgement: Any) -> bool:
+    return any(
+        wish.expectation == judgement.expectation
+        and dict(wish.kwargs) == dict(judgement.kwargs)
+        and (wish.expectation in WHOLE_FILE or "mostly" in wish.kwargs)
+        for wish in one.agreed()
+    )
+
+
+def _suite(one: _FillPass) -> list[Any]:
+    """Everything that is expected of a fill, with the facts of the pass."""
+    from etl_lib.validate.facts_engine import Expected
+
+    columns = sorted({name for table in one.tables for name in table.columns})
+    suite = [
+        Expected("expect_table_columns_to_match_set", {"column_set": columns, "exact_match": False},
+                 one.rows_read, 0, None, columns),
+        Expected("expect_table_row_count_to_be_between", {"min_value": one.fill.feed.min_rows},
+                 one.rows_read, 0, None, one.rows_read),
+    ]  # fmt: skip
+    for name, tally in one.tallies.items():
+        suite.append(Expected(name[1], one.kwargs[name], tally.rows, tally.nulls, tally.unexpected))
+    keys = pa.chunked_array(one.keys, pa.string())
+    valid = len(keys) - keys.null_count
+    distinct = pc.value_counts(keys.drop_null())
+    counts = distinct.field("counts") if len(distinct) else pa.array([], pa.int64())
+    repeated = pc.sum(counts.filter(pc.greater(counts, 1))).as_py() or 0
+    suite.append(
+        Expected("expect_column_values_to_be_unique", {"column": one.fill.entity.key},
+                 len(keys), len(keys) - valid, repeated)
+    )  # fmt: skip
+    for wish in one.agreed():
+        if wish.expectation in WHOLE_FILE:
+            suite.append(_whole_file(one, wish))
+    return suite
+
+
+def _whole_file(one: _FillPass, wish: Expectation) -> Any:
+    """An expectation of the mapping on the file as a whole, with its fact."""
+    from etl_lib.validate.facts_engine import Expected
+
+    if wish.expectation == "expect_table_row_count_to_be_between":
+        return Expected(wish.expectation, wish.kwargs, one.rows_read, 0, None, one.rows_read)
+    if wish.expectation == "expect_table_columns_to_match_set":
+        columns = sorted({name for table in one.tables for name in table.columns})
+        return Expected(wish.expectation, wish.kwargs, one.rows_read, 0, None, columns)
+    return Expected(wish.expectation, wish.kwargs, one.accepted, 0, None, None)

@@ -1,0 +1,1 @@
+"""Invented schools for demos and tests: the same people, files and bytes at every run."""

@@ -1,0 +1,63 @@
+"""Snapshots of the mappings: immutable, found again by version, with a stub for each broken mapping."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch):
+    """A bundle over a copy of the project, keeping its snapshots in a folder of its own."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH", str(tmp_path / "store"))
+    from etl_lib.bundle import SnapshotBundle
+
+    project = tmp_path / "project"
+    shutil.copytree(repo / "dags", project / "dags")
+    shutil.copytree(repo / "include", project / "include", ignore=shutil.ignore_patterns("samples"))
+
+    def make(version: str | None = None) -> SnapshotBundle:
+        made = SnapshotBundle(name="integrations", project=str(project), version=version)
+        made.initialize()
+        return made
+
+    return make
+
+
+def test_an_edit_makes_a_new_snapshot_and_the_old_one_stays(bundle) -> None:
+    first = bundle()
+    old = first.get_current_version().version
+    base = first.project / "include" / "base.yaml"
+    old_text = base.read_text()
+    base.write_text(old_text + "\n# edited\n")
+    first.refresh()
+    assert first.get_current_version().version != old
+    again = bundle(old)
+    assert (again.path.parent / "include" / "base.yaml").read_text() == old_text
+
+
+def test_files_that_are_the_same_make_no_snapshot(bundle) -> None:
+    first = bundle()
+    version = first.get_current_version().version
+    (first.project / "include" / "base.yaml").touch()
+    first.refresh()
+    assert first.get_current_version().version == version
+
+
+def test_a_broken_mapping_becomes_a_file_that_raises_the_linters_words(bundle) -> None:
+    first = bundle()
+    assert not list(first.path.glob("mapping_*.py"))
+    mapping = first.project / "include" / "mappings" / "broken_school.yaml"
+    mapping.write_text("client: Broken\nsis: x\nowner: Ana\nfeeds: {}\nscedule: 1\n")
+    first.refresh()
+    stub = first.path / "mapping_broken_school.py"
+    from etl_lib.errors import FixTheMapping
+
+    with pytest.raises(FixTheMapping, match="Did you mean `schedule`"):
+        exec(compile(stub.read_text(), str(stub), "exec"), {})
+    mapping.unlink()
+    first.refresh()
+    assert not list(first.path.glob("mapping_*.py"))

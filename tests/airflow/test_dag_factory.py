@@ -1,0 +1,87 @@
+"""Mapping files in, DAGs out: their number, shape and words, and what a broken mapping does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from etl_lib.config.project import Project
+
+REPORT = """
+import json, runpy, sys
+from airflow.sdk import DAG
+found = runpy.run_path(sys.argv[1])
+heavy = ("pandas", "pyarrow", "great_expectations", "boto3", "paramiko", "psycopg")
+dags = {k: v for k, v in found.items() if isinstance(v, DAG)}
+print(json.dumps({
+    "heavy": [m for m in heavy if m in sys.modules],
+    "dags": {
+        k: {
+            "tasks": [t.task_id for t in d.topological_sort()],
+            "retries": d.get_task("extract").retries,
+            "name": d.dag_display_name, "tags": sorted(d.tags), "doc": d.doc_md,
+            "scheduled": d.timetable.summary, "active": d.max_active_runs,
+            "teardown": d.get_task("report").is_teardown,
+        } for k, d in dags.items()
+    },
+}))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, repo: Path) -> Path:
+    """A copy of the parts of the project that make DAGs."""
+    shutil.copytree(repo / "dags", tmp_path / "dags")
+    shutil.copytree(repo / "include", tmp_path / "include", ignore=shutil.ignore_patterns("samples"))
+    return tmp_path
+
+
+def parse(project: Path) -> dict[str, dict]:
+    """The DAG file as Airflow's DAG processor reads it, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", REPORT, str(project / "dags" / "integrations.py")],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "AIRFLOW_HOME": str(project / "airflow"), "ETL_ENVIRONMENT": "development",
+             "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_mapping_is_one_dag_of_four_stages_and_a_report(project: Path) -> None:
+    found = parse(project)
+    assert set(found["dags"]) == set(Project(project / "include", "development").client_ids())
+    for dag in found["dags"].values():
+        assert dag["tasks"] == ["extract", "validate", "transform", "load", "report"]
+        assert dag["teardown"] and dag["retries"] >= 1 and dag["active"] > 1
+
+
+def test_parsing_imports_nothing_heavy(project: Path) -> None:
+    assert parse(project)["heavy"] == []
+
+
+def test_a_broken_mapping_keeps_its_dag_and_leaves_the_others_alone(project: Path) -> None:
+    whole = set(parse(project)["dags"])
+    broken = sorted(whole)[0]
+    path = project / "include" / "mappings" / f"{broken}.yaml"
+    path.write_text(path.read_text() + "\nscedule: 1\n")
+    found = parse(project)
+    assert set(found["dags"]) == whole
+    dag = found["dags"][broken]
+    assert dag["tasks"] == ["extract", "validate", "transform", "load", "report"]
+    assert "Did you mean `schedule`?" in dag["doc"]
+    assert dag["tags"] == ["mapping broken"] and dag["retries"] == 0
+
+
+def test_the_schedule_is_in_the_clients_own_zone(project: Path) -> None:
+    project_config = Project(project / "include", "development")
+    dags = parse(project)["dags"]
+    for client_id in project_config.client_ids():
+        mapping = project_config.resolve(client_id).mapping
+        assert dags[client_id]["name"] == mapping.client
+        assert f"in {mapping.timezone}" in dags[client_id]["doc"]
