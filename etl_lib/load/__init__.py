@@ -1,5 +1,5 @@
 """Loads a whole delivery in one transaction: staging, references, MERGE, deletes, history, ledger, counts."""
 
-from etl_lib.load.delivery import load
+from etl_lib.load.delivery import Plan, load
 
-__all__ = ["load"]
+__all__ = ["Plan", "load"]

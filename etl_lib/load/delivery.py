@@ -117,7 +117,9 @@ def _change(
     before = {e: _rows(connection, run.client_id, e) for e in resolved.entities}
     counts, rejects = [], {}
     for one in staged:
-        count, rejects[one.fill.name] = _load_fill(connection, run, one, staged, validated, stamp)
+        count, rejects[one.fill.name] = _load_fill(
+            connection, run, one, staged, resolved, validated, stamp
+        )
         counts.append(count)
     counts = [
         count.model_copy(
@@ -171,12 +173,12 @@ def _staged(
 
 def _load_fill(
     connection: Connection, run: Run, staged: Staged, all_staged: Sequence[Staged],
-    validated: Validated, stamp: Stamp,
+    resolved: ResolvedMapping, validated: Validated, stamp: Stamp,
 ) -> tuple[Counts, list[RejectedRow]]:  # fmt: skip
     fill, canonical = staged.fill, staged.transformed
     fed = frozenset(one.fill.entity.entity for one in all_staged)
     unknown = reject_unknown(connection, run.client_id, staged, fed)
-    merged = merge(connection, staged, _shared(staged, all_staged), stamp)
+    merged = merge(connection, staged, _shared(staged, all_staged, resolved), stamp)
     absent = 0
     if fill.deletes_absent and not canonical.has_unreadable_key:
         absent = delete_absent(connection, staged, stamp)
@@ -199,22 +201,25 @@ def _load_fill(
     return count, unknown
 
 
-def _shared(staged: Staged, all_staged: Sequence[Staged]) -> SharedColumns:
-    """Columns of the fill that a fill with precedence writes too; fills come strongest first."""
+def _shared(
+    staged: Staged, all_staged: Sequence[Staged], resolved: ResolvedMapping
+) -> SharedColumns:
+    """Columns of the fill that a feed with precedence over it writes too."""
+    entity, feed = staged.fill.entity, staged.fill.feed_name
+    ranked = resolved.mapping.precedence.get(entity.entity, ())
     stronger: dict[str, list[str]] = {}
-    completed: set[str] = set()
-    for other in all_staged:
-        if other.fill.entity != staged.fill.entity:
-            continue
-        if other is staged:
-            break
-        for column in set(other.columns) & set(staged.columns) - {staged.fill.entity.key}:
-            stronger.setdefault(column, []).append(other.fill.feed_name)
-    for other in all_staged:  # feeds that only complete rows come later, and may rank higher
-        same = other.fill.entity == staged.fill.entity
-        if same and staged.fill.rules.insert and not other.fill.rules.insert:
-            completed |= set(other.columns) & set(staged.columns) - {staged.fill.entity.key}
-    return SharedColumns({c: tuple(f) for c, f in stronger.items()}, frozenset(completed))
+    completing: dict[str, list[Staged | None]] = {}
+    for other in ranked[: ranked.index(feed)] if feed in ranked else ():
+        rules = resolved.mapping.feeds[other].entities[entity.entity]
+        there = next(
+            (s for s in all_staged if s.fill.feed_name == other and s.fill.entity == entity), None
+        )
+        for column in rules.columns.keys() & set(staged.columns) - {entity.key}:
+            if rules.insert:
+                stronger.setdefault(column, []).append(other)
+            else:
+                completing.setdefault(column, []).append(there)
+    return SharedColumns(stronger, completing)
 
 
 def _rows(connection: Connection, client_id: str, entity: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -34,10 +34,14 @@ class Merged:
 
 @dataclass(frozen=True)
 class SharedColumns:
-    """Columns that several feeds write, and the feeds whose word counts before this fill's."""
+    """Columns that other feeds write too, whose word counts before this fill's.
 
-    stronger: Mapping[str, tuple[str, ...]]  # column -> feeds that may insert and rank higher
-    completed: frozenset[str]  # columns that a stronger feed writes which only completes rows
+    `stronger`: by column the feeds that bring rows. `completing`: by column the staged rows of feeds
+    that only complete rows, None for such a feed that is not in this delivery.
+    """
+
+    stronger: Mapping[str, Sequence[str]]
+    completing: Mapping[str, Sequence[Staged | None]]
 
 
 def merge(connection: Connection, staged: Staged, shared: SharedColumns, stamp: Stamp) -> Merged:
@@ -55,7 +59,7 @@ def _statement(staged: Staged, shared: SharedColumns, stamp: Stamp) -> sql.Compo
     columns = [name for name in staged.columns if name != fill.entity.key]
     if fill.rules.extra:
         columns.append("extra")
-    values = {name: _value(name, shared) for name in columns}
+    values = {name: _value(staged, name, shared) for name in columns}
     written = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
     parts = {
         "target": table(fill.entity.entity),
@@ -84,16 +88,22 @@ def _column(alias: str, name: str) -> sql.Composed:
     return sql.SQL("{}.{}").format(sql.SQL(alias), sql.Identifier(name))
 
 
-def _value(name: str, shared: SharedColumns) -> sql.Composed:
+def _value(staged: Staged, name: str, shared: SharedColumns) -> sql.Composed:
     """What a matched row's column becomes: the file's value, unless another feed's word counts."""
-    mine, theirs = _column("s", name), _column("t", name)
-    if name in shared.completed:
-        return sql.SQL("COALESCE({}, {})").format(theirs, mine)
+    value, theirs = _column("s", name), _column("t", name)
     if feeds := shared.stronger.get(name):
-        return sql.SQL("CASE WHEN t.feeds && {} THEN {} ELSE {} END").format(
-            sql.Literal(list(feeds)), theirs, mine
+        value = sql.SQL("CASE WHEN t.feeds && {} THEN {} ELSE {} END").format(
+            sql.Literal(list(feeds)), theirs, value
         )
-    return mine
+    for other in shared.completing.get(name, ()):
+        if other is None or name not in other.columns:
+            value = sql.SQL("COALESCE({}, {})").format(theirs, value)
+        else:
+            value = sql.SQL(
+                "CASE WHEN EXISTS (SELECT FROM {} o WHERE o.{} = s.{} AND o.{} IS NOT NULL) "
+                "THEN {} ELSE {} END"
+            ).format(other.name, staged.key, staged.key, sql.Identifier(name), theirs, value)
+    return value
 
 
 def _distinct(alias: str, columns: list[str], values: Mapping[str, sql.Composed]) -> sql.Composable:

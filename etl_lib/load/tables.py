@@ -135,8 +135,8 @@ def _create(connection: Connection, entity: Entity) -> None:
     _index(connection, entity.entity, "change_seq")
     for field in entity.references:
         _index(connection, entity.entity, field)
-    for name, field in entity.fields.items():
-        _comment(connection, entity, name, field)
+    for name, described in entity.fields.items():
+        _comment(connection, entity, name, described)
 
 
 def _index(connection: Connection, entity: str, column: str) -> None:

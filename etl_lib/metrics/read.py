@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg import sql
 from psycopg.rows import class_row
 
 from etl_lib.database import connected
@@ -81,8 +82,10 @@ def counts_of(url: str, run_seq: int) -> dict[str, dict[str, int]]:
     names = [name for name in Counts.model_fields if name not in ("feed", "entity")]
     with connected(url) as connection:
         rows = connection.execute(
-            f"SELECT feed || '.' || entity, {', '.join(names)} FROM etl.run_count "  # noqa: S608
-            "WHERE run_seq = %s ORDER BY feed, entity",
+            sql.SQL(
+                "SELECT feed || '.' || entity, {} FROM etl.run_count WHERE run_seq = %s"
+                " ORDER BY feed, entity"
+            ).format(sql.SQL(", ").join(map(sql.Identifier, names))),
             (run_seq,),
         ).fetchall()
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}

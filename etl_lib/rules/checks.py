@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -37,7 +37,7 @@ class Check:
     field: str
     code: str
     expectation: str | None
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any]
 
 
 def checks_for(fill: Fill, columns: Collection[str]) -> tuple[Check, ...]:
@@ -59,6 +59,7 @@ def checks_for(fill: Fill, columns: Collection[str]) -> tuple[Check, ...]:
 def _field_checks(
     name: str, of: EntityField, rule: ColumnRule | None, feed: Feed
 ) -> Iterator[Check]:
+    kwargs: dict[str, Any]
     column = {"column": name}
     damage = {**column, "regex": _damage(of)}
     yield Check(name, "VALUE_SPREADSHEET_DAMAGE", "expect_column_values_to_not_match_regex", damage)
@@ -84,6 +85,7 @@ def _form_checks(
     name: str, of: EntityField, rule: ColumnRule | None, feed: Feed
 ) -> Iterator[Check]:
     """The text has the form of the field's type, and the value lies in its range."""
+    kwargs: dict[str, Any]
     column = {"column": name}
     if of.type in ("integer", "decimal"):
         regex = r"^[+-]?[0-9]+$" if of.type == "integer" else r"^[+-]?[0-9]*[.,]?[0-9]*$"

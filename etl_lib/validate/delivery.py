@@ -99,7 +99,7 @@ class _FillPass:
     accepted: int = 0
     rejects: list[pa.Table] = field(default_factory=list)
     tallies: dict[tuple[str, str, str], _Tally] = field(default_factory=dict)
-    kwargs: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    kwargs: dict[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
     keys: list[pa.Array] = field(default_factory=list)
     codes: Counter[str] = field(default_factory=Counter)
     columns_at_fault: set[str] = field(default_factory=set)
@@ -162,7 +162,7 @@ class _FillPass:
         self.keys.append(prepared.key.filter(pc.and_(prepared.kept, pc.invert(bad_rows))))
 
     def _count(
-        self, column: str, expectation: str, kwargs: dict[str, Any], prepared: PreparedRows,
+        self, column: str, expectation: str, kwargs: Mapping[str, Any], prepared: PreparedRows,
         judged: int, count: int,
     ) -> None:  # fmt: skip
         name = (column, expectation, json.dumps(kwargs, sort_keys=True, default=str))

@@ -26,7 +26,7 @@ print(json.dumps({
             "tasks": [t.task_id for t in d.topological_sort()],
             "retries": d.get_task("extract").retries,
             "name": d.dag_display_name, "tags": sorted(d.tags), "doc": d.doc_md,
-            "scheduled": d.timetable.summary, "active": d.max_active_runs,
+            "active": d.max_active_runs,
             "teardown": d.get_task("report").is_teardown,
         } for k, d in dags.items()
     },
@@ -38,7 +38,9 @@ print(json.dumps({
 def project(tmp_path: Path, repo: Path) -> Path:
     """A copy of the parts of the project that make DAGs."""
     shutil.copytree(repo / "dags", tmp_path / "dags")
-    shutil.copytree(repo / "include", tmp_path / "include", ignore=shutil.ignore_patterns("samples"))
+    shutil.copytree(
+        repo / "include", tmp_path / "include", ignore=shutil.ignore_patterns("samples")
+    )
     return tmp_path
 
 
@@ -46,7 +48,7 @@ def parse(project: Path) -> dict[str, dict]:
     """The DAG file as Airflow's DAG processor reads it, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", REPORT, str(project / "dags" / "integrations.py")],
-        capture_output=True, text=True, check=True,
+        stdout=subprocess.PIPE, text=True, check=True,
         env={**os.environ, "AIRFLOW_HOME": str(project / "airflow"), "ETL_ENVIRONMENT": "development",
              "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
     )  # fmt: skip

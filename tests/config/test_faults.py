@@ -325,5 +325,7 @@ def test_a_broken_entity_file_is_named(project: Project, old: str, new: str, sai
 
 def test_a_missing_environment_is_named(project: Project) -> None:
     shutil.rmtree(project.include / "environments")
-    with pytest.raises(FixTheMapping, match=r"environments/development\.yaml: The file does not exist"):
+    with pytest.raises(
+        FixTheMapping, match=r"environments/development\.yaml: The file does not exist"
+    ):
         _ = project.environment

@@ -70,22 +70,28 @@ feeds:
   people:
     file: people.csv
     entities:
-      person: {columns: {person_id: id, given_name: given, family_name: family, grade_levels: grades, balance: balance, birth_date: born, is_confidential: secret}}
+      person:
+        columns: {person_id: id, given_name: given, family_name: family, grade_levels: grades,
+                  balance: balance, birth_date: born, is_confidential: secret}
   enrollments:
     file: enrollments.csv
     entities:
       enrollment:
         scope_by: section_id.term_id
-        columns: {enrollment_id: id, section_id: section, person_id: person, observed_person_id: observed, status: status}
+        columns: {enrollment_id: id, section_id: section, person_id: person,
+                  observed_person_id: observed, status: status}
 """
 _ARROW = {
     "id": pa.string(), "text": pa.string(), "enum": pa.string(), "integer": pa.int64(),
     "boolean": pa.bool_(), "date": pa.date32(), "timestamp": pa.timestamp("us", "UTC"),
 }  # fmt: skip
 Rows = Sequence[Mapping[str, Any]]
+NO_WISHES = Wishes()
 
 
-def make_project(folder: Path, mapping: str = MAPPING, client_id: str = "school") -> ResolvedMapping:
+def make_project(
+    folder: Path, mapping: str = MAPPING, client_id: str = "school"
+) -> ResolvedMapping:
     """A project of its own in `folder`, resolved for one client."""
     include = folder / "include"
     for name in ("entities", "templates", "mappings", "environments"):
@@ -103,7 +109,9 @@ def make_project(folder: Path, mapping: str = MAPPING, client_id: str = "school"
 class School:
     """One client's deliveries, loaded one after the other into a real database."""
 
-    def __init__(self, folder: Path, database_url: str, mapping: str = MAPPING, client_id: str = "school"):
+    def __init__(
+        self, folder: Path, database_url: str, mapping: str = MAPPING, client_id: str = "school"
+    ):
         self.folder, self.database_url, self.client_id = folder, database_url, client_id
         self.resolved = make_project(folder, mapping, client_id)
         self.number = 0
@@ -120,7 +128,7 @@ class School:
 
     def prepare(
         self, feeds: Mapping[str, Rows], *, run_id: str | None = None, delivery_seq: int | None = None,
-        rejected: Mapping[str, Rows] | None = None, wishes: Wishes = Wishes(), unreadable: Sequence[str] = (),
+        rejected: Mapping[str, Rows] | None = None, wishes: Wishes = NO_WISHES, unreadable: Sequence[str] = (),
     ) -> tuple[Run, Extracted, Validated, Transformed]:  # fmt: skip
         """Manifests and files as the earlier stages would leave them; rows by feed."""
         self.number += 1
@@ -141,17 +149,27 @@ class School:
             self._rejects(run.workspace, f"transform/rejects-{fill.name}.parquet", ())
             judged.append(
                 ValidatedFill(
-                    feed=fill.feed_name, entity=fill.entity.entity, rows_read=len(rows) + len(bad),
-                    rows_filtered=0, rows_rejected=len(bad), rows_accepted=len(rows),
+                    feed=fill.feed_name,
+                    entity=fill.entity.entity,
+                    rows_read=len(rows) + len(bad),
+                    rows_filtered=0,
+                    rows_rejected=len(bad),
+                    rows_accepted=len(rows),
                     rejects_key=rejects_key,
-                )  # fmt: skip
+                )
             )
             columns = [n for n in fill.rules.columns if any(n in r for r in rows) or not rows]
             arrays: dict[str, pa.Array] = {}
             for name in columns:
                 field = fill.entity.fields[name]
-                kind = pa.decimal128(field.precision, field.scale) if field.type == "decimal" else _ARROW[field.type]
-                arrays[name] = pa.array([r.get(name) for r in rows], pa.list_(kind) if field.array else kind)
+                kind = (
+                    pa.decimal128(field.precision, field.scale)
+                    if field.type == "decimal"
+                    else _ARROW[field.type]
+                )
+                arrays[name] = pa.array(
+                    [r.get(name) for r in rows], pa.list_(kind) if field.array else kind
+                )
             arrays["extra"] = pa.array([None] * len(rows), pa.string())
             arrays["_deleted"] = pa.array([r.get("_deleted", False) for r in rows], pa.bool_())
             arrays["_file"] = pa.array([f"{fill.feed_name}.csv"] * len(rows), pa.string())
@@ -160,23 +178,41 @@ class School:
             self._parquet(run.workspace, key, pa.table(arrays))
             made.append(
                 TransformedFill(
-                    feed=fill.feed_name, entity=fill.entity.entity, rows_in=len(rows), rows_out=len(rows),
-                    rows_rejected=0, rows_duplicate=0, rows_key=key,
-                    rejects_key=f"transform/rejects-{fill.name}.parquet", columns=tuple(columns),
+                    feed=fill.feed_name,
+                    entity=fill.entity.entity,
+                    rows_in=len(rows),
+                    rows_out=len(rows),
+                    rows_rejected=0,
+                    rows_duplicate=0,
+                    rows_key=key,
+                    rejects_key=f"transform/rejects-{fill.name}.parquet",
+                    columns=tuple(columns),
                     has_unreadable_key=fill.feed_name in unreadable,
-                )  # fmt: skip
+                )
             )
         Ledger(self.database_url).begin_run(run, "test")
         return (
             run,
             Extracted(resolved=self.resolved, delivery=delivery),
-            Validated(fills=tuple(judged), expectations=0, expectations_failed=0, suite_results_key="x"),
+            Validated(
+                fills=tuple(judged), expectations=0, expectations_failed=0, suite_results_key="x"
+            ),
             Transformed(fills=tuple(made)),
         )
 
     def _rejects(self, workspace: Storage, key: str, rows: Rows) -> None:
-        columns = {"file": pa.string(), "line": pa.int64(), "key": pa.string(), "column": pa.string(), "code": pa.string()}
-        self._parquet(workspace, key, pa.table({n: pa.array([r.get(n) for r in rows], k) for n, k in columns.items()}))
+        columns = {
+            "file": pa.string(),
+            "line": pa.int64(),
+            "key": pa.string(),
+            "column": pa.string(),
+            "code": pa.string(),
+        }
+        self._parquet(
+            workspace,
+            key,
+            pa.table({n: pa.array([r.get(n) for r in rows], k) for n, k in columns.items()}),
+        )
 
     def _parquet(self, workspace: Storage, key: str, table: pa.Table) -> None:
         path = self.folder / "scratch.parquet"

@@ -21,9 +21,16 @@ SECTIONS = [
     {"section_id": "S1", "name": "Algebra", "term_id": "T1"},
     {"section_id": "S2", "name": "Biology", "term_id": "T2"},
 ]
-PEOPLE = [{"person_id": f"00{n}", "given_name": f"Given {n}", "family_name": "Doe"} for n in range(1, 6)]
+PEOPLE = [
+    {"person_id": f"00{n}", "given_name": f"Given {n}", "family_name": "Doe"} for n in range(1, 6)
+]
 ENROLLMENTS = [
-    {"enrollment_id": f"E{n}", "section_id": "S1" if n < 4 else "S2", "person_id": f"00{n}", "status": "active"}
+    {
+        "enrollment_id": f"E{n}",
+        "section_id": "S1" if n < 4 else "S2",
+        "person_id": f"00{n}",
+        "status": "active",
+    }
     for n in range(1, 6)
 ]
 NIGHT = {"sections": SECTIONS, "people": PEOPLE, "enrollments": ENROLLMENTS}
@@ -88,7 +95,15 @@ def test_null_and_empty_text_decimals_dates_and_arrays_arrive_as_they_were(schoo
         "FROM core.person ORDER BY 1",
     )
     assert rows == [
-        ("p", "", None, ['a"b', "c,d", "e\\f", "{}"], Decimal("12345678.90"), date(2012, 2, 29), True),
+        (
+            "p",
+            "",
+            None,
+            ['a"b', "c,d", "e\\f", "{}"],
+            Decimal("12345678.90"),
+            date(2012, 2, 29),
+            True,
+        ),
         ("q", 'x,"y"\n z', None, None, None, None, None),
         ("r", None, None, [], None, None, None),
     ]
@@ -116,14 +131,27 @@ def test_absence_deletes_softly_within_the_terms_of_the_file(
 
 def test_absence_never_deletes_people_or_sections(school: School) -> None:
     do(school, NIGHT)
-    counts = do(school, {**NIGHT, "people": PEOPLE[:1], "sections": SECTIONS[:1], "enrollments": ENROLLMENTS[:1]})
+    counts = do(
+        school,
+        {**NIGHT, "people": PEOPLE[:1], "sections": SECTIONS[:1], "enrollments": ENROLLMENTS[:1]},
+    )
     assert counts["person"].deleted_by_absence == counts["section"].deleted_by_absence == 0
     assert query(school, "SELECT count(*) FROM core.current_person") == [(5,)]
 
 
 def test_a_rejected_row_counts_as_present(school: School) -> None:
     do(school, NIGHT)
-    bad = {"enrollments": [{"file": "enrollments.csv", "line": 3, "key": "E2", "column": "status", "code": "VALUE_NOT_ALLOWED"}]}
+    bad = {
+        "enrollments": [
+            {
+                "file": "enrollments.csv",
+                "line": 3,
+                "key": "E2",
+                "column": "status",
+                "code": "VALUE_NOT_ALLOWED",
+            }
+        ]
+    }
     sent = [e for e in ENROLLMENTS if e["enrollment_id"] != "E2"]
     counts = do(school, {**NIGHT, "enrollments": sent}, rejected=bad)
     assert (counts["enrollment"].rejected, counts["enrollment"].deleted_by_absence) == (1, 0)
@@ -151,7 +179,9 @@ def test_a_row_marked_deleted_is_deleted_once(school: School) -> None:
     assert (again.deleted_by_row, again.unchanged) == (0, 5)
 
 
-def test_a_required_reference_to_nothing_rejects_and_an_optional_one_is_counted(school: School) -> None:
+def test_a_required_reference_to_nothing_rejects_and_an_optional_one_is_counted(
+    school: School,
+) -> None:
     sent = [
         {**ENROLLMENTS[0], "person_id": "nobody"},
         {**ENROLLMENTS[1], "observed_person_id": "nobody"},
@@ -161,7 +191,9 @@ def test_a_required_reference_to_nothing_rejects_and_an_optional_one_is_counted(
     assert (count.rejected, count.unresolved, count.inserted) == (1, 1, 4)
 
 
-def test_a_rejected_reference_does_not_delete_the_row_that_was_good_yesterday(school: School) -> None:
+def test_a_rejected_reference_does_not_delete_the_row_that_was_good_yesterday(
+    school: School,
+) -> None:
     do(school, NIGHT)
     sent = [{**ENROLLMENTS[0], "person_id": "nobody"}, *ENROLLMENTS[1:]]
     count = do(school, {**NIGHT, "enrollments": sent})["enrollment"]
@@ -178,20 +210,29 @@ def test_a_repeated_run_returns_its_counts_and_changes_nothing(school: School) -
 
 def test_a_dry_run_counts_and_changes_nothing(school: School) -> None:
     do(school, NIGHT)
-    people = [{**PEOPLE[0], "given_name": "Changed"}, *PEOPLE[1:], {"person_id": "00777", "given_name": "New"}]
+    people = [
+        {**PEOPLE[0], "given_name": "Changed"},
+        *PEOPLE[1:],
+        {"person_id": "00777", "given_name": "New"},
+    ]
     plan = load(*school.prepare({**NIGHT, "people": people}, wishes=Wishes(dry_run=True)))
     count = next(c for c in plan.loaded.counts if c.entity == "person")
     assert (count.inserted, count.updated) == (1, 1)
     assert {(s["action"], s["key"], tuple(s["columns"])) for s in plan.samples} == {
         ("insert", "00***", ()), ("update", "***", ("given_name",))
     }  # fmt: skip
-    assert query(school, "SELECT count(*) FROM core.person WHERE given_name IN ('Changed', 'New')") == [(0,)]
+    assert query(
+        school, "SELECT count(*) FROM core.person WHERE given_name IN ('Changed', 'New')"
+    ) == [(0,)]
     assert query(school, "SELECT count(*) FROM etl.load") == [(1,)]
 
 
 def many(number: int) -> dict[str, Any]:
     people = [{"person_id": f"p{n}", "given_name": "a"} for n in range(number)]
-    rows = [{"enrollment_id": f"e{n}", "section_id": "S1", "person_id": f"p{n}", "status": "active"} for n in range(number)]
+    rows = [
+        {"enrollment_id": f"e{n}", "section_id": "S1", "person_id": f"p{n}", "status": "active"}
+        for n in range(number)
+    ]
     return {"sections": SECTIONS, "people": people, "enrollments": rows}
 
 
@@ -205,10 +246,14 @@ def test_deletes_over_the_limit_hold_the_delivery_and_at_the_limit_pass(
     if not held:
         assert do(school, fewer)["enrollment"].deleted_by_absence == vanished
         return
-    with pytest.raises(NeedsApproval, match=r"Would delete 31 of 300 rows of enrollment \(10\.3%\)"):
+    with pytest.raises(
+        NeedsApproval, match=r"Would delete 31 of 300 rows of enrollment \(10\.3%\)"
+    ):
         do(school, fewer)
     assert query(school, "SELECT count(*) FROM core.current_enrollment") == [(300,)]
-    assert query(school, "SELECT status, delivery_id FROM etl.hold") == [("open", "delivery-20261123000002")]
+    assert query(school, "SELECT status, delivery_id FROM etl.hold") == [
+        ("open", "delivery-20261123000002")
+    ]
     assert do(school, fewer, wishes=Wishes(approve=True))["enrollment"].deleted_by_absence == 31
 
 
@@ -246,9 +291,10 @@ def test_a_second_load_of_the_client_waits_and_then_says_busy(
     do(school, NIGHT)
 
 
-TWO_FEEDS = MAPPING.replace(
-    "  enrollments:\n",
-    """  staff:
+TWO_FEEDS = (
+    MAPPING.replace(
+        "  enrollments:\n",
+        """  staff:
     file: staff.csv
     entities:
       person: {columns: {person_id: id, given_name: given}}
@@ -259,7 +305,10 @@ TWO_FEEDS = MAPPING.replace(
       person: {insert: false, columns: {person_id: id, balance: balance}}
   enrollments:
 """,
-).replace(", balance: balance", "", 1).replace("owner: Ana", "owner: Ana\nprecedence: {person: [people, staff]}")
+    )
+    .replace(", balance: balance", "", 1)
+    .replace("owner: Ana", "owner: Ana\nprecedence: {person: [people, staff]}")
+)
 
 
 def test_two_feeds_fill_one_entity_by_precedence_and_a_third_completes_it(
@@ -268,8 +317,14 @@ def test_two_feeds_fill_one_entity_by_precedence_and_a_third_completes_it(
     school = new_school("two", TWO_FEEDS)
     night = {
         "people": [{"person_id": "a", "given_name": "From people"}],
-        "staff": [{"person_id": "a", "given_name": "From staff"}, {"person_id": "b", "given_name": "Staff only"}],
-        "profiles": [{"person_id": "a", "balance": Decimal("1.00")}, {"person_id": "zz", "balance": None}],
+        "staff": [
+            {"person_id": "a", "given_name": "From staff"},
+            {"person_id": "b", "given_name": "Staff only"},
+        ],
+        "profiles": [
+            {"person_id": "a", "balance": Decimal("1.00")},
+            {"person_id": "zz", "balance": None},
+        ],
     }
     plan = load(*school.prepare(night, wishes=Wishes(approve=True)))
     rows = query(school, "SELECT person_id, given_name, balance, feeds FROM core.person ORDER BY 1")
@@ -295,7 +350,10 @@ def test_an_added_optional_column_migrates_and_a_dangerous_change_is_refused(
         assert migrate(connection, entities) == ["column core.person.nickname added"]
         connection.commit()
     assert query(school, "SELECT nickname FROM core.current_person LIMIT 1") == [(None,)]
-    path.write_text(text.replace("balance: {type: decimal, precision: 10, scale: 2", "balance: {type: text") + "  age: {type: integer, required: true, description: x}\n")  # fmt: skip
+    other_type = text.replace(
+        "balance: {type: decimal, precision: 10, scale: 2", "balance: {type: text"
+    )
+    path.write_text(other_type + "  age: {type: integer, required: true, description: x}\n")
     with psycopg.connect(database_url) as connection, pytest.raises(FixTheMapping) as caught:
         migrate(connection, _entities(school))
     texts = str(caught.value)
