@@ -18,7 +18,7 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.ready  ## start the local stack, load every sample school twice, stay up
-	$(BIN)/python -m local_stack demo $(ARGS)
+	$(BIN)/python -m demo $(ARGS)
 
 test: $(VENV)/.ready check  ## the whole test suite, with all set-up
 	$(BIN)/python -m pytest $(ARGS)

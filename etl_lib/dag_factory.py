@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
@@ -66,7 +66,8 @@ Runs {when}; mapping `include/mappings/{mapping.client_id}.yaml`, environment {p
         "dag_display_name": mapping.client,
         "description": f"{mapping.client} ({mapping.sis})",
         "tags": [mapping.sis, mapping.owner, project.environment_name],
-        "start_date": datetime.combine(mapping.start_date, datetime.min.time(), mapping.zone),
+        "start_date": mapping.start_date
+        and datetime.combine(mapping.start_date, datetime.min.time(), mapping.zone),
         "doc_md": doc,
         "retries": mapping.retries,
     }
@@ -78,7 +79,6 @@ def _broken(client_id: str, error: FixTheMapping) -> dict[str, Any]:
         "dag_display_name": f"{client_id} (mapping broken)",
         "description": "The mapping has a mistake; nothing can be loaded until it is corrected.",
         "tags": ["mapping broken"],
-        "start_date": datetime(2026, 1, 1, tzinfo=UTC),
         "doc_md": f"**The mapping has a mistake.**\n\n```\n{error}\n```\n",
         "retries": 0,
     }

@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import boto3
 import pyarrow as pa
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import fs
 
 from etl_lib.errors import TryAgain
@@ -26,6 +30,7 @@ class Storage:
 
     filesystem: fs.FileSystem
     root: str
+    uploader: Any = None  # a boto3 client: pyarrow's own copy to S3 hides an upload that failed
 
     @classmethod
     def local(cls, folder: Path) -> Storage:
@@ -50,11 +55,19 @@ class Storage:
             connect_timeout=10,
             request_timeout=60,
         )
-        return cls(filesystem, bucket)
+        uploader = boto3.client(
+            "s3",
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            aws_session_token=session_token,
+            endpoint_url=endpoint_url,
+            region_name=region or "us-east-1",
+        )
+        return cls(filesystem, bucket, uploader)
 
     def at(self, *parts: str) -> Storage:
         """A folder below this one; `..` and absolute parts are refused with ValueError."""
-        return Storage(self.filesystem, self._path("/".join(parts)))
+        return Storage(self.filesystem, self._path("/".join(parts)), self.uploader)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of this key."""
@@ -100,10 +113,8 @@ class Storage:
             part.replace(target)
             return
         with _answering(self.root):
-            fs.copy_files(
-                str(source.resolve()), target,
-                source_filesystem=fs.LocalFileSystem(), destination_filesystem=self.filesystem,
-            )  # fmt: skip
+            bucket, _, name = target.partition("/")
+            self.uploader.upload_file(str(source), bucket, name)
 
     def get_file(self, key: str, target: Path) -> None:
         """Copy the object to a local file."""
@@ -129,6 +140,6 @@ def _answering(root: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except OSError as error:
+    except (OSError, Boto3Error, BotoCoreError, ClientError) as error:
         text = f"`{root}` does not answer: {type(error).__name__}."
         raise TryAgain.of("STORAGE_UNAVAILABLE", text) from error

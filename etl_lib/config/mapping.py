@@ -358,7 +358,7 @@ class Mapping(Model):
     viewers: Texts = Field((), description="Airflow roles that may see this client.")
     schedule: str | None = Field(None, description="cron in the client's time zone; none: by hand.")
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    start_date: date = date(2026, 1, 1)
+    start_date: date | None = None  # None: the first run is the next one that the schedule gives
     enabled: bool = True
     source: SourcePlace = SourcePlace()
     delivery: DeliveryRules = DeliveryRules()

@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from etl_lib.database import connected
+from etl_lib.metrics.status import RunStatus
 
 # Columns of one run: its status and words, where it stands, and the sums of its counts.
 _RUNS = """
@@ -67,7 +68,7 @@ def runs_by_id(url: str, run_ids: Sequence[tuple[str, str]]) -> dict[str, RunSum
         connection.cursor(row_factory=class_row(RunSummary)) as cursor,
     ):
         rows = cursor.execute(
-            _RUNS
+            _RUNS  # noqa: S608 (two constants)
             + "WHERE (r.dag_id, r.run_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
             + " ORDER BY r.client_id",
             ([dag for dag, _ in run_ids], [run for _, run in run_ids]),
@@ -89,3 +90,14 @@ def counts_of(url: str, run_seq: int) -> dict[str, dict[str, int]]:
             (run_seq,),
         ).fetchall()
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+
+
+def loads_of(url: str, client_id: str) -> int:
+    """How many deliveries of the client were loaded and stand."""
+    with connected(url) as connection:
+        row = connection.execute(
+            "SELECT count(DISTINCT delivery_seq) FROM etl.run WHERE client_id = %s AND status = ANY(%s)",
+            (client_id, [RunStatus.SUCCEEDED, RunStatus.SUCCEEDED_WITH_REJECTS]),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])

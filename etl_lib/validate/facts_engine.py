@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ class Expected:
     """
 
     expectation: str
-    kwargs: dict[str, Any]
+    kwargs: Mapping[str, Any]
     rows: int
     nulls: int
     unexpected: int | None
@@ -47,7 +47,7 @@ class Judgement:
     """What Great Expectations said; not `judged`: it could not say anything, for the reason in text."""
 
     expectation: str
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
     success: bool = False
     judged: bool = True
     unexpected: int | None = None
