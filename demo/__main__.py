@@ -26,8 +26,8 @@ _REFRESH_S = 5
 
 
 def demo(
-    leave: Annotated[bool, typer.Option("--exit", help="End by itself; exit code 0 only when every run ended as expected.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the tables to this file.")] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End by itself; 0 only if all went as expected.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the tables here.")] = None,
 ) -> None:  # fmt: skip
     """Start the local stack, load every sample school's two nights, stay up until Ctrl-C."""
     console = Console()
@@ -99,7 +99,8 @@ def _play(console: Console, step: object, leave: bool, json_file: Path | None) -
 
 
 def _address(console: Console, url: str, password: str) -> None:
-    console.print(f"[bold]Airflow: {url}[/bold]  user [bold]admin[/bold]  password [bold]{password}[/bold]")  # fmt: skip
+    login = f"user [bold]admin[/bold]  password [bold]{password}[/bold]"
+    console.print(f"[bold]Airflow: {url}[/bold]  {login}")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: the numbers of the table, and the differences."""
         row = {} if self.summary is None else asdict(self.summary)
-        return {**row, "client_id": self.client_id, "night": self.night, "differences": list(self.differences)}  # fmt: skip
+        where = {"client_id": self.client_id, "night": self.night}
+        return {**row, **where, "differences": list(self.differences)}
 
 
 class Nights:

@@ -18,6 +18,8 @@ STORAGE_BUCKET = "etl-development"
 CLIENTS_BUCKET = "school-files-development"
 _RCLONE = Path(sys.executable).parent / "rclone"
 _START_LIMIT_S = 20
+# short, so that an upload over SFTP is soon listed in S3; at 0s rclone takes seconds for every PUT
+_LISTING_AGE = "1s"
 
 
 def secret(path: Path, make: bytes | None = None) -> str:
@@ -62,9 +64,8 @@ class ObjectStore:
         for bucket in (STORAGE_BUCKET, CLIENTS_BUCKET):
             (self.folder / bucket).mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        # uploads over SFTP must be listed at once, not when a cache has run out
         command = [str(_RCLONE), "serve", "s3", str(self.folder), "--addr", f"127.0.0.1:{self.port}",
-                   "--dir-cache-time", "0s"]  # fmt: skip
+                   "--dir-cache-time", _LISTING_AGE]  # fmt: skip
         # the key pair goes through the environment: arguments are seen by every user of the machine
         # (in double quotes: rclone reads a list of pairs as CSV)
         environ = {
@@ -116,7 +117,7 @@ class SftpServer:
         login = f"{sys.executable} -I {proxy} {self.state / 'keys' / self.name} {self.roots}"
         command = [str(_RCLONE), "serve", "sftp", "--addr", f"127.0.0.1:{self.port}",
                    "--key", str(self._host_key_path), "--auth-proxy", login,
-                   "--dir-cache-time", "0s"]  # fmt: skip
+                   "--dir-cache-time", _LISTING_AGE]  # fmt: skip
         log = self.state / "logs" / f"sftp_{self.name}.log"
         self.process = Process.start(
             f"the SFTP server ({self.name})", command, log, _rclone_environ(self.state)
