@@ -106,13 +106,18 @@ class Nights:
 
     def _watch(self, runs: Sequence[tuple[str, str]]) -> None:
         """Show every run's stage and rows until all have ended."""
-        open_runs = set(runs)
+        open_runs, started = set(runs), time.monotonic()
         with Live(console=self.console, refresh_per_second=4, transient=True) as live:
             while open_runs:
                 live.update(self._progress(runs))
                 time.sleep(_POLL_S)
-                ended = {r for r in open_runs if self.api.run_state(*r) in _ENDED}
-                open_runs -= ended
+                states = {run: self.api.run_state(*run) for run in open_runs}
+                for run in [run for run, state in states.items() if state in _ENDED]:
+                    open_runs.remove(run)
+                    took_s = time.monotonic() - started
+                    self.console.print(
+                        f"  {run[0]}: {states[run]} after {took_s:.0f} s", highlight=False
+                    )
 
     def _progress(self, runs: Sequence[tuple[str, str]]) -> Table:
         return described(runs, runs_by_id(self.url, runs))

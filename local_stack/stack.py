@@ -160,6 +160,9 @@ class Stack:
         return {
             "ETL_DATABASE_URL": self.etl_database_url,
             "ETL_ENVIRONMENT": "development",
+            # rclone keeps an upload's checksum and answers it to a part of the object, too
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
             **{f"AIRFLOW_CONN_{n.upper()}": json.dumps(c) for n, c in connections.items()},
         }
 
