@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,7 @@ def demo(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the tables here.")] = None,
 ) -> None:  # fmt: skip
     """Start the local stack, load every sample school's two nights, stay up until Ctrl-C."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     began = time.monotonic()
 
     def step(text: str) -> None:

@@ -41,9 +41,17 @@ def integration(project: Project, client_id: str) -> DAG:
     return _dag(project, client_id, **_described(project, mapping))
 
 
+# Airflow 3.3.2 takes False as None: a new client would run for a tick that lies before its existence
+_NEVER_BACK = timedelta(0)
+
+
 def _described(project: Project, mapping: Mapping) -> dict[str, Any]:
     schedule = (
-        CronTriggerTimetable(mapping.schedule, timezone=mapping.timezone)
+        CronTriggerTimetable(
+            mapping.schedule,
+            timezone=mapping.timezone,
+            run_immediately=_NEVER_BACK,
+        )
         if mapping.schedule
         else None
     )

@@ -19,6 +19,8 @@ from pyarrow import fs
 
 from etl_lib.errors import TryAgain
 
+_DELETED_AT_ONCE = 1000  # more S3 does not take
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -30,7 +32,7 @@ class Storage:
 
     filesystem: fs.FileSystem
     root: str
-    uploader: Any = None  # a boto3 client: pyarrow's own copy to S3 hides an upload that failed
+    client: Any = None  # boto3: pyarrow's own copy to S3 hides an upload that failed
 
     @classmethod
     def local(cls, folder: Path) -> Storage:
@@ -55,7 +57,7 @@ class Storage:
             connect_timeout=10,
             request_timeout=60,
         )
-        uploader = boto3.client(
+        client = boto3.client(
             "s3",
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
@@ -63,11 +65,11 @@ class Storage:
             endpoint_url=endpoint_url,
             region_name=region or "us-east-1",
         )
-        return cls(filesystem, bucket, uploader)
+        return cls(filesystem, bucket, client)
 
     def at(self, *parts: str) -> Storage:
         """A folder below this one; `..` and absolute parts are refused with ValueError."""
-        return Storage(self.filesystem, self._path("/".join(parts)), self.uploader)
+        return Storage(self.filesystem, self._path("/".join(parts)), self.client)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of this key."""
@@ -114,7 +116,7 @@ class Storage:
             return
         with _answering(self.root):
             bucket, _, name = target.partition("/")
-            self.uploader.upload_file(str(source), bucket, name)
+            self.client.upload_file(str(source), bucket, name)
 
     def get_file(self, key: str, target: Path) -> None:
         """Copy the object to a local file."""
@@ -123,8 +125,18 @@ class Storage:
 
     def delete_all(self) -> None:
         """Remove everything below this folder; nothing happens when there is nothing."""
+        if isinstance(self.filesystem, fs.LocalFileSystem):
+            with _answering(self.root):
+                self.filesystem.delete_dir_contents(self.root, missing_dir_ok=True)
+            return
+        bucket, _, folder = self.root.partition("/")
+        names = [{"Key": f"{folder}/{key}"} for key in self.keys()]
         with _answering(self.root):
-            self.filesystem.delete_dir_contents(self.root, missing_dir_ok=True)
+            for first in range(0, len(names), _DELETED_AT_ONCE):
+                some = names[first : first + _DELETED_AT_ONCE]
+                answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": some})
+                if failed := len(answer.get("Errors", ())):
+                    raise OSError(f"{failed} objects could not be deleted")
 
     def _path(self, key: str) -> str:
         pure = PurePosixPath(key)

@@ -10,7 +10,7 @@ from psycopg import sql
 from etl_lib.config.entity import Entity, EntityField
 from etl_lib.database import Connection, connected
 from etl_lib.errors import Fault, FixTheMapping
-from etl_lib.metrics.schema import SCHEMA_FILE, migrate_metrics
+from etl_lib.metrics.schema import SCHEMA_FILE, lock_migration, migrate_metrics
 
 SCHEMA = "core"
 
@@ -55,19 +55,22 @@ def migrate_if_needed(url: str, entities: Mapping[str, Entity]) -> list[str]:
     for entity in entities.values():
         digest.update(entity.model_dump_json().encode())
     with connected(url) as connection:
-        known = connection.execute("SELECT to_regclass('etl.migration')").fetchone() != (None,)
-        seen = (
-            known
-            and connection.execute(
-                "SELECT FROM etl.migration WHERE digest = %s", (digest.hexdigest(),)
-            ).fetchone()
-        )
-        if seen:
+        if _is_migrated(connection, digest.hexdigest()):
+            return []
+        lock_migration(connection)
+        if _is_migrated(connection, digest.hexdigest()):  # by the one that held the lock
             return []
         changes = migrate(connection, entities)
-        connection.execute("TRUNCATE etl.migration")
+        # older models stay known: two releases side by side do not migrate to and fro
         connection.execute("INSERT INTO etl.migration VALUES (%s)", (digest.hexdigest(),))
         return changes
+
+
+def _is_migrated(connection: Connection, digest: str) -> bool:
+    if connection.execute("SELECT to_regclass('etl.migration')").fetchone() == (None,):
+        return False
+    known = connection.execute("SELECT FROM etl.migration WHERE digest = %s", (digest,))
+    return known.fetchone() is not None
 
 
 def migrate(connection: Connection, entities: Mapping[str, Entity]) -> list[str]:

@@ -13,9 +13,14 @@ SCHEMA_FILE = Path(__file__).with_name("schema.sql")
 _MIGRATION_LOCK = 0x45544C  # any fixed number: two migrations at once would trip over each other
 
 
+def lock_migration(connection: Connection) -> None:
+    """Wait until no other migration runs, and keep others out until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+
+
 def migrate_metrics(connection: Connection) -> None:
     """Create what is missing; nothing happens to tables that are there. Part of a transaction."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+    lock_migration(connection)
     connection.execute("SET LOCAL client_min_messages = warning")
     connection.execute(SCHEMA_FILE.read_bytes())
     ensure_history_partition(connection)

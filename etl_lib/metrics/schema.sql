@@ -1,7 +1,7 @@
 -- What is recorded about runs. Every statement may be repeated; `etl_lib/metrics/schema.py` runs them.
 CREATE SCHEMA IF NOT EXISTS etl;
 
--- The digest of the model that the tables were last made from; see `migrate_if_needed`.
+-- Digests of the models that the tables were made from; see `migrate_if_needed`.
 CREATE TABLE IF NOT EXISTS etl.migration (digest text PRIMARY KEY);
 
 -- One row per arrival of a delivery; delivery_seq = yyyymmdd * 1,000,000 + n orders them.
