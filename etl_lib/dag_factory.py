@@ -78,6 +78,7 @@ Runs {when}; mapping `include/mappings/{mapping.client_id}.yaml`, environment {p
         and datetime.combine(mapping.start_date, datetime.min.time(), mapping.zone),
         "doc_md": doc,
         "retries": mapping.retries,
+        "owner": mapping.owner,
     }
 
 
@@ -89,11 +90,13 @@ def _broken(client_id: str, error: FixTheMapping) -> dict[str, Any]:
         "tags": ["mapping broken"],
         "doc_md": f"**The mapping has a mistake.**\n\n```\n{error}\n```\n",
         "retries": 0,
+        "owner": "data engineer",
     }
 
 
-def _dag(project: Project, client_id: str, *, retries: int, **described: Any) -> DAG:
+def _dag(project: Project, client_id: str, *, retries: int, owner: str, **described: Any) -> DAG:
     default_args = {
+        "owner": owner,
         "retries": retries,
         "retry_delay": timedelta(seconds=15),
         "retry_exponential_backoff": True,

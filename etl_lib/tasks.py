@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,12 +22,9 @@ if TYPE_CHECKING:
     from etl_lib.extract import Source
     from etl_lib.run import Run
 
-# A run started by hand waits only so long for its files to lie still: somebody is looking.
-_WAIT_BY_HAND = timedelta(minutes=5)
 
-
-class StageOperator(BaseOperator):
-    """One stage of a client's run; children say which.
+class ClientOperator(BaseOperator):
+    """A task of a client's run.
 
     `include` is the folder of the mapping files beside the DAG file, so that a task reads those of
     the version its run began with.
@@ -39,6 +37,10 @@ class StageOperator(BaseOperator):
         self.client_id = client_id
         self.include = include
 
+
+class StageOperator(ClientOperator):
+    """One stage on what the stage before has left; children say which."""
+
     def execute(self, context: Context) -> None:
         """Run the stage, unless the run has been committed already."""
         from etl_lib.pipeline import is_loaded
@@ -48,12 +50,12 @@ class StageOperator(BaseOperator):
             if not is_loaded(run):
                 self.stage(run)
 
+    @abstractmethod
     def stage(self, run: Run) -> None:
         """What this stage does."""
-        raise NotImplementedError(f"{type(self).__name__} has no stage")
 
 
-class ExtractOperator(StageOperator):
+class ExtractOperator(ClientOperator):
     """Waits for a whole delivery, archives and reads it; skips the rest when nothing is new."""
 
     def execute(self, context: Context, event: dict[str, Any] | None = None) -> None:
@@ -127,7 +129,7 @@ class LoadOperator(StageOperator):
         do_load(run)
 
 
-class ReportOperator(StageOperator):
+class ReportOperator(ClientOperator):
     """Tells the school and the metrics what became of the run; a teardown, so it always runs."""
 
     def execute(self, context: Context) -> None:
@@ -250,10 +252,11 @@ def waits_until(context: Context, resolved: ResolvedMapping) -> datetime:
     """When the run gives up waiting: the deadline in the client's zone, or soon when run by hand."""
     dag_run = context["dag_run"]
     begun = dag_run.start_date or datetime.now(UTC)
-    if str(dag_run.run_type) != "scheduled" or resolved.mapping.delivery.deadline is None:
-        return begun + _WAIT_BY_HAND
+    rules = resolved.mapping.delivery
+    if str(dag_run.run_type) != "scheduled" or rules.deadline is None:
+        return begun + timedelta(seconds=rules.wait_by_hand_s)
     local = begun.astimezone(resolved.mapping.zone)
-    deadline = datetime.combine(local.date(), resolved.mapping.delivery.deadline, local.tzinfo)
+    deadline = datetime.combine(local.date(), rules.deadline, local.tzinfo)
     return deadline if deadline > begun else deadline + timedelta(days=1)
 
 

@@ -338,6 +338,9 @@ class DeliveryRules(Model):
     deadline: time | None = Field(
         None, description="Local time by which a scheduled run's delivery must be whole."
     )
+    wait_by_hand_s: int = Field(
+        300, ge=0, description="So long a run waits that somebody started by hand."
+    )
 
     @field_validator("deadline", mode="before")
     @classmethod

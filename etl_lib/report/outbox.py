@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from etl_lib.errors import Fault
 from etl_lib.manifest import Counts, Delivery
-from etl_lib.messages import message
+from etl_lib.messages import Owner, message
 from etl_lib.metrics.ledger import RejectedRow
 from etl_lib.storage import Storage
 
@@ -23,16 +24,14 @@ def delivery_name(delivery: Delivery) -> str:
 
 
 def write_reports(
-    outbox: Storage,
-    name: str,
-    sentence: str,
-    rejects: Iterable[RejectedRow],
-    counts: Sequence[Counts],
-) -> tuple[str, ...]:
+    outbox: Storage, client: str, name: str, sentence: str, rejects: Iterable[RejectedRow],
+    counts: Sequence[Counts], faults: Sequence[Fault] = (),
+) -> tuple[str, ...]:  # fmt: skip
     """Put `<name>_rejected.csv` (when any row was rejected) and `<name>_summary.txt`; gives their names.
 
     The CSV holds file, line, the row's own key, column, code, reason and remedy; no other value.
-    Rows stand once per fault, in the order of the files.
+    Rows stand once per fault, in the order of the files. The summary says what became of the
+    delivery, of each feed, and what the school can do about `faults`.
     """
     rows = sorted(set(rejects), key=lambda row: (row[0], row[1], row[3] or "", row[4]))
     written = []
@@ -55,7 +54,10 @@ def write_reports(
         written.append(f"{name}_rejected.csv")
         outbox.write_bytes(written[-1], b"\xef\xbb\xbf" + buffer.getvalue().encode())
     written.append(f"{name}_summary.txt")
-    outbox.write_bytes(written[-1], _summary(name, sentence, counts, bool(rows)).encode())
+    lines = [f"{client}: delivery {name}", "", sentence, *_steps(faults), "", *map(_line, counts)]
+    if rows:
+        lines += ["", f"The rows to mend are listed in {name}_rejected.csv, each with its line."]
+    outbox.write_bytes(written[-1], ("\n".join(lines).strip() + "\n").encode())
     return tuple(written)
 
 
@@ -64,14 +66,24 @@ def inert(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA_START) else cell
 
 
-def _summary(name: str, sentence: str, counts: Sequence[Counts], any_rows: bool) -> str:
-    lines = [f"Delivery {name}", "", sentence, ""]
-    for count in counts:
-        lines.append(
-            f"{count.feed} -> {count.entity}: {count.read:,} read, {count.inserted:,} new, "
-            f"{count.updated:,} changed, {count.unchanged:,} unchanged, "
-            f"{count.deleted_by_row + count.deleted_by_absence:,} removed, {count.rejected:,} rejected"
-        )
-    if any_rows:
-        lines += ["", f"The rows to mend are listed in {name}_rejected.csv, each with its line."]
-    return "\n".join(lines) + "\n"
+def _steps(faults: Sequence[Fault]) -> Iterator[str]:
+    """What the school can do; faults that others mend are theirs."""
+    for fault in faults:
+        if fault.message.owner is Owner.SCHOOL:
+            yield f"- {fault} {fault.message.remedy}"
+
+
+def _line(count: Counts) -> str:
+    """The counts of one feed; those that are seldom only when there are any."""
+    always = {
+        "read": count.read,
+        "new": count.inserted,
+        "changed": count.updated,
+        "unchanged": count.unchanged,
+        "removed": count.deleted_by_row + count.deleted_by_absence,
+        "rejected": count.rejected,
+    }
+    seldom = {"identical twice": count.duplicates, "left out by agreement": count.filtered}
+    said = {**always, **{word: number for word, number in seldom.items() if number}}
+    numbers = ", ".join(f"{number:,} {word}" for word, number in said.items())
+    return f"{count.feed} -> {count.entity}: {numbers}"

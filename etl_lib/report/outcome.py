@@ -63,7 +63,9 @@ def report(
     if answers and extracted is not None:
         rows = [row for rows in rejects.values() for row in rows]
         name = delivery_name(extracted.delivery)
-        files = write_reports(run.outbox, name, words, rows, counts)
+        files = write_reports(
+            run.outbox, extracted.resolved.mapping.client, name, words, rows, counts, faults
+        )
     ledger.end_run(run, status, words)
     if status in GREEN:
         run.workspace.delete_all()

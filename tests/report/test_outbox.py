@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from etl_lib.errors import Fault
 from etl_lib.manifest import Counts
+from etl_lib.messages import message
 from etl_lib.report.outbox import inert, write_reports
 from etl_lib.storage import Storage
 
@@ -21,7 +23,9 @@ def test_rejected_rows_come_with_line_code_reason_and_remedy(tmp_path: Path) -> 
         ("people.csv", 12, "007", "birth_date", "VALUE_NOT_A_DATE"),
         ("people.csv", 3, None, None, "ROW_FIELD_COUNT"),
     ]
-    names = write_reports(outbox, "2026-11-23_abc", "Loaded 3 records.", rejects, COUNTS)
+    names = write_reports(
+        outbox, "Test School", "2026-11-23_abc", "Loaded 3 records.", rejects, COUNTS
+    )
     assert names == ("2026-11-23_abc_rejected.csv", "2026-11-23_abc_summary.txt")
     text = (tmp_path / names[0]).read_text("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -34,7 +38,23 @@ def test_rejected_rows_come_with_line_code_reason_and_remedy(tmp_path: Path) -> 
 
 
 def test_without_rejected_rows_only_the_summary_is_written(tmp_path: Path) -> None:
-    assert write_reports(Storage.local(tmp_path), "x", "Fine.", [], COUNTS) == ("x_summary.txt",)
+    assert write_reports(Storage.local(tmp_path), "Test School", "x", "Fine.", [], COUNTS) == (
+        "x_summary.txt",
+    )
+
+
+def test_the_summary_tells_the_school_what_it_can_do_and_leaves_out_what_others_do(
+    tmp_path: Path,
+) -> None:
+    faults = [
+        Fault("FILE_EMPTY", "The file has no bytes.", "people.csv"),
+        Fault("STORAGE_UNAVAILABLE", "The bucket does not answer."),
+    ]
+    write_reports(Storage.local(tmp_path), "Test School", "x", "Failed.", [], [], faults)
+    text = (tmp_path / "x_summary.txt").read_text()
+    assert text.startswith("Test School: delivery x")
+    assert f"- people.csv: The file has no bytes. {message('FILE_EMPTY').remedy}" in text
+    assert "bucket" not in text
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1"])

@@ -1,0 +1,96 @@
+"""A running Airflow over a small project: one sample school, one with a mistake, one that sends nothing."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from etl_lib.config.project import Project
+from etl_lib.load.tables import migrate_if_needed
+from local_stack.airflow_api import AirflowApi
+from local_stack.sftp_client import upload
+from local_stack.stack import Stack
+
+GOOD, BROKEN, SILENT = "lakeside", "broken_school", "silent_school"
+_ENDED = ("success", "failed")
+
+
+@dataclass
+class RunningAirflow:
+    """The stack, the project's folder that its DAGs come from, and a user's way in."""
+
+    stack: Stack
+    project: Path
+    samples: Path
+    api: AirflowApi
+
+    def deliver(self, night: str) -> None:
+        """Upload the good school's night with its own key."""
+        upload(self.stack.client_access(GOOD), self.samples / GOOD / night, "inbox")
+
+    def run(self, client_id: str, limit_s: float = 120) -> tuple[str, dict[str, str]]:
+        """Start a run by hand and wait until it has ended: its state and its tasks' states."""
+        run_id = self.api.trigger(client_id)
+        self.api.unpause(client_id)
+        return self.ended(client_id, run_id, limit_s)
+
+    def ended(
+        self, client_id: str, run_id: str, limit_s: float = 120
+    ) -> tuple[str, dict[str, str]]:
+        """Wait until the run has ended."""
+        self.wait_until(lambda: self.api.run_state(client_id, run_id) in _ENDED, limit_s)
+        return self.api.run_state(client_id, run_id), self.api.task_states(client_id, run_id)
+
+    @staticmethod
+    def wait_until(is_so: Callable[[], bool], limit_s: float = 120) -> None:
+        """Look twice a second until it is so."""
+        until = time.monotonic() + limit_s
+        while not is_so():
+            assert time.monotonic() < until, "waited too long"
+            time.sleep(0.5)
+
+    def query(self, text: str, *values: object) -> list[tuple[object, ...]]:
+        """Rows of the ETL database."""
+        with psycopg.connect(self.stack.etl_database_url) as connection:
+            return connection.execute(text.encode(), values).fetchall()
+
+    def logs(self) -> str:
+        """Everything that Airflow and its tasks have logged."""
+        home = self.stack.home
+        files = [*(home / "airflow" / "logs").rglob("*.log"), *(home / "logs").rglob("*.log")]
+        return "\n".join(path.read_text(errors="replace") for path in files)
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow]:
+    """Started once for the session; the schools are independent of one another."""
+    repo = Path(__file__).parents[2]
+    project = tmp_path_factory.mktemp("project")
+    shutil.copytree(repo / "dags", project / "dags")
+    ignored = shutil.ignore_patterns("samples", "mappings")
+    shutil.copytree(repo / "include", project / "include", ignore=ignored)
+    mappings = project / "include" / "mappings"
+    mappings.mkdir()
+    text = (repo / "include" / "mappings" / f"{GOOD}.yaml").read_text()
+    (mappings / f"{GOOD}.yaml").write_text(text)
+    (mappings / f"{BROKEN}.yaml").write_text(text + "scedule: daily\n")
+    (mappings / f"{SILENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 5}\n")
+    bundle = {
+        "name": "integrations",
+        "classpath": "etl_lib.bundle.SnapshotBundle",
+        "kwargs": {"project": str(project), "refresh_interval": 1},
+    }
+    home = tmp_path_factory.mktemp("stack")
+    with Stack(home, repo, (GOOD, BROKEN, SILENT), bundles=[bundle]) as stack:
+        assert stack.airflow is not None
+        entities = Project(project / "include", "development").entities
+        migrate_if_needed(stack.etl_database_url, entities)
+        api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
+        api.wait_for_dags({GOOD, BROKEN, SILENT})
+        yield RunningAirflow(stack, project, repo / "include" / "samples", api)
