@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,7 @@ _REFRESH_S = 5
 def demo(
     leave: Annotated[bool, typer.Option("--exit", help="End by itself; 0 only if all went as expected.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the tables here.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Take the README's pictures into this folder.")] = None,
 ) -> None:  # fmt: skip
     """Start the local stack, load every sample school's two nights, stay up until Ctrl-C."""
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -38,7 +40,7 @@ def demo(
         console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {text}", highlight=False)
 
     try:
-        ok = _play(console, step, leave, json_file)
+        ok = _play(console, step, leave, json_file, pictures)
     except (StackError, EtlError) as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         raise typer.Exit(2) from None
@@ -52,8 +54,10 @@ def demo(
     raise typer.Exit(0 if ok else 1)
 
 
-def _play(console: Console, step: object, leave: bool, json_file: Path | None) -> bool:
-    assert callable(step)
+def _play(
+    console: Console, step: Callable[[str], None], leave: bool, json_file: Path | None,
+    pictures: Path | None,
+) -> bool:  # fmt: skip
     project = Project(REPO / "include", "development")
     clients = [c for c in project.client_ids() if (REPO / "include" / "samples" / c).is_dir()]
     servers = [c for c in clients if project.resolve(c).mapping.source.type == "sftp"]
@@ -90,6 +94,11 @@ def _play(console: Console, step: object, leave: bool, json_file: Path | None) -
         if json_file:
             text = json.dumps([r.as_dict() for r in found], indent=2, default=str)
             json_file.write_text(text + "\n", encoding="utf-8")
+        if pictures:
+            from demo.pictures import take_pictures  # a browser is not needed otherwise
+
+            for path in take_pictures(airflow.url, "admin", airflow.password("admin"), pictures):
+                step(f"picture {path}")
         ok = not any(r.differences for r in found)
         step("every integration ended as expected" if ok else "not everything ended as expected")
         _address(console, airflow.url, airflow.password("admin"))
