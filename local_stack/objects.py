@@ -108,9 +108,7 @@ class SftpServer:
     def start(self) -> None:
         """Make keys and folders of all users, and serve on a free port."""
         for user in self.users:
-            key_pair(self.key_path(user))
-            for folder in self.folders:
-                (self.roots / user / folder).mkdir(parents=True, exist_ok=True)
+            self.add_user(user)
         key_pair(self._host_key_path)
         self.port = free_port()
         proxy = Path(__file__).with_name("sftp_login.py")
@@ -123,6 +121,12 @@ class SftpServer:
             f"the SFTP server ({self.name})", command, log, _rclone_environ(self.state)
         )
         self.process.wait_until(answers(self.port), _START_LIMIT_S)
+
+    def add_user(self, user: str) -> None:
+        """Make the user's key and folders, also while the server runs; those that are there stay."""
+        key_pair(self.key_path(user))
+        for folder in self.folders:
+            (self.roots / user / folder).mkdir(parents=True, exist_ok=True)
 
     def key_path(self, user: str) -> Path:
         """The user's private key."""

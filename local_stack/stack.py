@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from local_stack.postgres import PostgresServer
 from local_stack.processes import Process, StackError
 
 HOST = "127.0.0.1"
+_ADDRESSES = "stack.env"
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,15 @@ class Stack:
             if self.airflow:
                 self.airflow.extra = self.environ()
                 self.airflow.start(self.on_step)
+            self._tell()
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """Stop everything that was started; may be called again."""
+        if self._lock:
+            (self.home / _ADDRESSES).unlink(missing_ok=True)
         if self.airflow:
             self.airflow.stop()
         for process in self._rclones():
@@ -113,6 +118,14 @@ class Stack:
             raise StackError(
                 f"Another stack runs on {self.home}. Stop it (Ctrl-C in its terminal), or use another home."
             ) from None
+
+    def _tell(self) -> None:
+        """Let other programs of this user find the running stack; a shell reads the file as well."""
+        found = {"ETL_DATABASE_URL": self.etl_database_url, "SFTP_PORT": str(self.sftp.port)}
+        if self.airflow:
+            found["AIRFLOW_URL"] = self.airflow.url
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in found.items()]
+        (self.home / _ADDRESSES).write_text("".join(lines))
 
     @property
     def etl_database_url(self) -> str:
@@ -183,6 +196,18 @@ class Stack:
     ) -> None:
         self.on_step("stopping everything")
         self.stop()
+
+
+def addresses(home: Path) -> dict[str, str]:
+    """`ETL_DATABASE_URL`, `SFTP_PORT` and `AIRFLOW_URL` of the stack that runs on `home`.
+
+    Raises StackError when none runs there.
+    """
+    try:
+        words = shlex.split((home / _ADDRESSES).read_text())
+    except FileNotFoundError:
+        raise StackError("The local stack does not run. Start it with `make demo`.") from None
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def default_home(repo: Path) -> Path:

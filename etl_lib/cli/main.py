@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from etl_lib.cli.check import check, schema
+from etl_lib.cli.docs import docs
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.run import run
 from etl_lib.errors import EtlError
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(schema)
+app.command()(docs)
 app.command()(migrate)
 app.command()(run)
 
