@@ -49,10 +49,22 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class FileFormat(Model):
     """How the text of a feed's files is written; None means: found out from the file."""
 
-    encoding: str | None = None
-    delimiter: Literal[",", ";", "\t", "|", " ", "tab"] | None = None
-    quote: Literal['"', "'", "none"] = '"'
-    escape: Literal["doubled", "backslash"] = "doubled"
+    encoding: str | None = Field(
+        None,
+        description="For example utf-8 or cp1252; none: found out from the file.",
+    )
+    delimiter: Literal[",", ";", "\t", "|", " ", "tab"] | None = Field(
+        None,
+        description="None: found out from the file.",
+    )
+    quote: Literal['"', "'", "none"] = Field(
+        '"',
+        description="The sign around values that hold a delimiter.",
+    )
+    escape: Literal["doubled", "backslash"] = Field(
+        "doubled",
+        description="How the quote sign is written inside a value.",
+    )
     header: bool = Field(True, description="False: no header line; `columns` gives the order.")
     skip_lines: int | None = Field(
         None, ge=0, description="Lines before the header; None: the header is searched for."
@@ -84,11 +96,23 @@ class ValueFormat(Model):
     null_tokens: Texts = Field(
         (), description="Texts that mean: no value. An empty cell always does."
     )
-    true_tokens: Texts = ("true", "t", "yes", "y", "1")
-    false_tokens: Texts = ("false", "f", "no", "n", "0")
+    true_tokens: Texts = Field(
+        ("true", "t", "yes", "y", "1"),
+        description="Texts that mean yes, in any case.",
+    )
+    false_tokens: Texts = Field(
+        ("false", "f", "no", "n", "0"),
+        description="Texts that mean no, in any case.",
+    )
     date_formats: Texts = Field(("%Y-%m-%d",), description="strptime formats, tried in order.")
-    timestamp_formats: Texts = ("%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S")
-    decimal: Literal["point", "comma"] = "point"
+    timestamp_formats: Texts = Field(
+        ("%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"),
+        description="strptime formats, tried in order.",
+    )
+    decimal: Literal["point", "comma"] = Field(
+        "point",
+        description="The decimal sign of numbers.",
+    )
 
 
 class SourceColumn(Model):
@@ -108,18 +132,34 @@ class Lookup(Model):
     or whose delivery has no file of that feed: it is rejected, or the field stays without value.
     """
 
-    feed: Name
-    key: str
-    by: str
-    column: str
-    on_unknown: Literal["reject", "null"] = "reject"
+    feed: Name = Field(
+        description="The other feed.",
+    )
+    key: str = Field(
+        description="The other feed's column that is searched.",
+    )
+    by: str = Field(
+        description="This feed's column whose value is searched for.",
+    )
+    column: str = Field(
+        description="The other feed's column that is taken.",
+    )
+    on_unknown: Literal["reject", "null"] = Field(
+        "reject",
+        description="When nothing is found.",
+    )
 
 
 class Split(Model):
     """One part of a value cut at a separator; `index` counts from 0, -1 is the last."""
 
-    separator: str = Field(min_length=1)
-    index: int
+    separator: str = Field(
+        min_length=1,
+        description="Where the value is cut.",
+    )
+    index: int = Field(
+        description="Which part: from 0, -1 is the last.",
+    )
 
 
 class ColumnRule(Model):
@@ -129,33 +169,79 @@ class ColumnRule(Model):
     `lookup`. Steps: trim, null tokens, split, extract, case, pad, map, sensitive, default.
     """
 
-    from_: Texts = Field((), alias="from")
-    constant: Text | None = None
+    from_: Texts = Field(
+        (),
+        alias="from",
+        description="Source column; of several the first that the file has.",
+    )
+    constant: Text | None = Field(
+        None,
+        description="The same value in every row.",
+    )
     concat: Texts = Field(
         (), description="Source columns, joined; no value when one of them has none."
     )
     separator: str = Field("", description="Between the parts of `concat`.")
     coalesce: Texts = Field((), description="Source columns; the first that has a value.")
-    lookup: Lookup | None = None
+    lookup: Lookup | None = Field(
+        None,
+        description="A column of another feed.",
+    )
 
-    trim: bool = True
-    null_tokens: Texts | None = None
-    split: Split | None = None
+    trim: bool = Field(
+        True,
+        description="Without spaces at both ends.",
+    )
+    null_tokens: Texts | None = Field(
+        None,
+        description="Instead of those of the feed.",
+    )
+    split: Split | None = Field(
+        None,
+        description="One part of the value.",
+    )
     extract: str | None = Field(None, description="Regular expression with one group to keep.")
-    case: Literal["upper", "lower", "title"] | None = None
+    case: Literal["upper", "lower", "title"] | None = Field(
+        None,
+        description="Letters made large, small, or large at the start of words.",
+    )
     pad: int | None = Field(None, ge=1, le=255, description="Fill with zeros on the left.")
     map: dict[str, Text | None] = Field(
         default_factory=dict, description="Values of the source (any case) to values of ours."
     )
-    on_unmapped: Literal["reject", "null", "keep", "default"] = "reject"
-    default: Text | None = None
-    sensitive: Literal["keep", "hash", "mask", "drop"] = "keep"
+    on_unmapped: Literal["reject", "null", "keep", "default"] = Field(
+        "reject",
+        description="What becomes of a value that `map` does not have.",
+    )
+    default: Text | None = Field(
+        None,
+        description="When there is no value.",
+    )
+    sensitive: Literal["keep", "hash", "mask", "drop"] = Field(
+        "keep",
+        description="Whether the value is kept, replaced by a hash or by a mask, or not read at all.",
+    )
 
-    true_tokens: Texts | None = None
-    false_tokens: Texts | None = None
-    date_formats: Texts | None = None
-    timestamp_formats: Texts | None = None
-    decimal: Literal["point", "comma"] | None = None
+    true_tokens: Texts | None = Field(
+        None,
+        description="Instead of those of the feed.",
+    )
+    false_tokens: Texts | None = Field(
+        None,
+        description="Instead of those of the feed.",
+    )
+    date_formats: Texts | None = Field(
+        None,
+        description="Instead of those of the feed.",
+    )
+    timestamp_formats: Texts | None = Field(
+        None,
+        description="Instead of those of the feed.",
+    )
+    decimal: Literal["point", "comma"] | None = Field(
+        None,
+        description="Instead of that of the feed.",
+    )
     list_separator: str = Field(",", description="Between the values of an array field.")
     pattern: str | None = Field(None, description="Regular expression that the whole value meets.")
 
@@ -206,11 +292,16 @@ class EntityFill(Model):
     where: dict[str, Texts] = Field(
         default_factory=dict, description="Only rows whose column has one of the values (any case)."
     )
-    where_not: dict[str, Texts] = Field(default_factory=dict)
+    where_not: dict[str, Texts] = Field(
+        default_factory=dict,
+        description="Not the rows whose column has one of the values.",
+    )
     deleted_when: dict[str, Texts] = Field(
         default_factory=dict, description="Rows that say: delete this record."
     )
-    columns: dict[Name, Rule]
+    columns: dict[Name, Rule] = Field(
+        description="Field of the entity to source column or rule.",
+    )
     extra: Texts = Field((), description="Source columns kept as they are in `extra`.")
     hook: str | None = Field(None, description="Python function `etl_hooks.<module>.<function>`.")
     insert: bool = Field(True, description="False: only completes rows that another feed brings.")
@@ -233,25 +324,51 @@ class EntityFill(Model):
 class HoldLimits(Model):
     """Over one of these a delivery waits for approval; exactly at it passes."""
 
-    rejected_share: Share = 0.02
-    rejected_rows: int | None = Field(None, ge=0)
-    deleted_share: Share = 0.10
-    updated_share: Share = 0.75
+    rejected_share: Share = Field(
+        0.02,
+        description="Rejected rows of those read.",
+    )
+    rejected_rows: int | None = Field(
+        None,
+        ge=0,
+        description="Rejected rows.",
+    )
+    deleted_share: Share = Field(
+        0.10,
+        description="Rows deleted of those that were there.",
+    )
+    updated_share: Share = Field(
+        0.75,
+        description="Rows updated of those that were there.",
+    )
     rows_share_of_last: Share = Field(0.80, description="Fewer rows than this share of last time.")
 
 
 class FailLimits(Model):
     """Over one of these the run fails."""
 
-    rejected_share: Share = 0.20
-    rejected_rows: int | None = Field(None, ge=0)
+    rejected_share: Share = Field(
+        0.20,
+        description="Rejected rows of those read.",
+    )
+    rejected_rows: int | None = Field(
+        None,
+        ge=0,
+        description="Rejected rows.",
+    )
 
 
 class Limits(Model):
     """Limits per feed and entity; below `floor_rows` touched rows the shares of hold do not apply."""
 
-    hold: HoldLimits = HoldLimits()
-    fail: FailLimits = FailLimits()
+    hold: HoldLimits = Field(
+        HoldLimits(),
+        description="Over one of these a person must approve.",
+    )
+    fail: FailLimits = Field(
+        FailLimits(),
+        description="Over one of these nothing is loaded.",
+    )
     floor_rows: int = Field(20, ge=0, description="So few rows never hold a delivery by a share.")
 
     @model_validator(mode="after")
@@ -267,9 +384,17 @@ class Limits(Model):
 class Expectation(Model):
     """One more Great Expectations expectation on a field of an entity."""
 
-    expectation: str = Field(pattern=r"^expect_[a-z_]+$")
-    entity: Name
-    kwargs: dict[str, Any] = Field(default_factory=dict)
+    expectation: str = Field(
+        pattern=r"^expect_[a-z_]+$",
+        description="Name in Great Expectations.",
+    )
+    entity: Name = Field(
+        description="The entity whose field is judged.",
+    )
+    kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What the expectation takes: `column` and its own arguments.",
+    )
 
 
 class Feed(Model):
@@ -277,17 +402,47 @@ class Feed(Model):
 
     file: Texts = Field(description="Name patterns: *, ?, {date} and other {parts}.")
     member: str | None = Field(None, description="Pattern of the file inside a zip archive.")
-    required: bool = True
-    content: Literal["full", "changes"] = "full"
-    format: FileFormat = FileFormat()
-    values: ValueFormat = ValueFormat()
-    columns: dict[str, SourceColumn] = Field(default_factory=dict)
-    extra_columns: Literal["ignore", "refuse"] = "ignore"
+    required: bool = Field(
+        True,
+        description="Whether a delivery is whole without it.",
+    )
+    content: Literal["full", "changes"] = Field(
+        "full",
+        description="Whether a file holds all records or only those that changed.",
+    )
+    format: FileFormat = Field(
+        FileFormat(),
+        description="How the text is written.",
+    )
+    values: ValueFormat = Field(
+        ValueFormat(),
+        description="How values are written.",
+    )
+    columns: dict[str, SourceColumn] = Field(
+        default_factory=dict,
+        description="More about source columns: aliases, required.",
+    )
+    extra_columns: Literal["ignore", "refuse"] = Field(
+        "ignore",
+        description="Columns that the mapping does not name.",
+    )
     allow_empty: bool = Field(False, description="A file with a header and no row is no fault.")
-    min_rows: int = Field(0, ge=0)
-    limits: Limits = Limits()
-    expectations: tuple[Expectation, ...] = ()
-    entities: dict[Name, EntityFill]
+    min_rows: int = Field(
+        0,
+        ge=0,
+        description="Fewer rows are a fault of the file.",
+    )
+    limits: Limits = Field(
+        Limits(),
+        description="Instead of those of the mapping.",
+    )
+    expectations: tuple[Expectation, ...] = Field(
+        (),
+        description="More that Great Expectations judges.",
+    )
+    entities: dict[Name, EntityFill] = Field(
+        description="What the feed fills.",
+    )
     layouts: tuple[Layout, ...] = Field(
         (), description="Other forms of the feed for deliveries from a date on."
     )
@@ -313,17 +468,28 @@ class Feed(Model):
 class Layout(Model):
     """A feed's form from a date on; the loader completes `feed` from the feed it belongs to."""
 
-    effective_from: date
+    effective_from: date = Field(
+        description="The first day of deliveries of this form.",
+    )
     feed: Feed
 
 
 class SourcePlace(Model):
     """Where a client's files lie."""
 
-    type: Literal["s3", "sftp", "local"] = "s3"
-    conn_id: str = "etl_clients"
+    type: Literal["s3", "sftp", "local"] = Field(
+        "s3",
+        description="Where the files lie.",
+    )
+    conn_id: str = Field(
+        "etl_clients",
+        description="The Airflow connection.",
+    )
     bucket: str | None = Field(None, description="For s3; the environment gives it.")
-    path: str = "clients/{client_id}/inbox"
+    path: str = Field(
+        "clients/{client_id}/inbox",
+        description="The folder; `{client_id}` is filled in.",
+    )
 
 
 class DeliveryRules(Model):
@@ -334,7 +500,11 @@ class DeliveryRules(Model):
     stable_s: int = Field(
         60, ge=0, description="Size and time of every file unchanged for so long."
     )
-    poll_s: int = Field(60, ge=1)
+    poll_s: int = Field(
+        60,
+        ge=1,
+        description="Time between two looks.",
+    )
     deadline: time | None = Field(
         None, description="Local time by which a scheduled run's delivery must be whole."
     )
@@ -354,18 +524,41 @@ class Mapping(Model):
 
     client_id: ClientId
     client: str = Field(description="The school's name as people write it.")
-    account_number: str | None = None
+    account_number: str | None = Field(
+        None,
+        description="Under which account managers know the school.",
+    )
     sis: str = Field(description="Name of the student information system.")
     owner: str = Field(description="Who is responsible on our side.")
     contacts: Texts = Field((), description="Mail addresses of the school for reports.")
     viewers: Texts = Field((), description="Airflow roles that may see this client.")
     schedule: str | None = Field(None, description="cron in the client's time zone; none: by hand.")
-    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    start_date: date | None = None  # None: the first run is the next one that the schedule gives
-    enabled: bool = True
-    source: SourcePlace = SourcePlace()
-    delivery: DeliveryRules = DeliveryRules()
-    retries: int = Field(3, ge=0, le=10)
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        "UTC",
+        description="IANA name; of the schedule, the deadline, and times without a zone.",
+    )
+    start_date: date | None = Field(
+        None,
+        description="Backfills reach back to it; none: the first run is the next that the schedule gives.",
+    )
+    enabled: bool = Field(
+        True,
+        description="False: no schedule; by hand only.",
+    )
+    source: SourcePlace = Field(
+        SourcePlace(),
+        description="Where the files lie.",
+    )
+    delivery: DeliveryRules = Field(
+        DeliveryRules(),
+        description="When a set of files is whole.",
+    )
+    retries: int = Field(
+        3,
+        ge=0,
+        le=10,
+        description="How often a task is repeated when something does not answer.",
+    )
     revision: int = Field(0, ge=0, description="Raise by hand to load the same files once more.")
     precedence: dict[Name, tuple[Name, ...]] = Field(
         default_factory=dict,
@@ -374,7 +567,9 @@ class Mapping(Model):
     format: FileFormat = Field(FileFormat(), description="For every feed that says nothing else.")
     values: ValueFormat = Field(ValueFormat(), description="For every feed that says nothing else.")
     limits: Limits = Field(Limits(), description="For every feed that says nothing else.")
-    feeds: dict[Name, Feed]
+    feeds: dict[Name, Feed] = Field(
+        description="The school's kinds of files.",
+    )
 
     @field_validator("schedule")
     @classmethod

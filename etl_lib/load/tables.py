@@ -205,17 +205,22 @@ def _add_columns(connection: Connection, entity: Entity, found: Mapping[str, str
 def _create_view(connection: Connection, entity: Entity) -> None:
     """`current_<entity>`: what the application reads; nothing that is deleted."""
     view = sql.Identifier(SCHEMA, f"current_{entity.entity}")
-    columns = [
+    wanted = (
         "client_id",
         *entity.fields,
         "extra",
         "change_seq",
         "first_seen_at",
         "last_changed_at",
-    ]
-    connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(view))
+    )
+    found = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum",
+        (f"{SCHEMA}.current_{entity.entity}",),
+    )
+    # replaced, with new columns last: a view that was dropped would lose its grants
+    columns = dict.fromkeys([*(str(name) for (name,) in found), *wanted])
     connection.execute(
-        sql.SQL("CREATE VIEW {} AS SELECT {} FROM {} WHERE deleted_at IS NULL").format(
+        sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {} WHERE deleted_at IS NULL").format(
             view, sql.SQL(", ").join(map(sql.Identifier, columns)), table(entity.entity)
         )
     )

@@ -347,7 +347,10 @@ def test_an_added_optional_column_migrates_and_a_dangerous_change_is_refused(
     path.write_text(text + "  nickname: {type: text, description: Nick.}\n")
     entities = {**school.resolved.entities, **_entities(school)}
     with psycopg.connect(database_url) as connection:
+        connection.execute("GRANT SELECT ON core.current_person TO pg_monitor")
         assert migrate(connection, entities) == ["column core.person.nickname added"]
+        granted = "SELECT has_table_privilege('pg_monitor', 'core.current_person', 'SELECT')"
+        assert connection.execute(granted).fetchone() == (True,)
         connection.commit()
     assert query(school, "SELECT nickname FROM core.current_person LIMIT 1") == [(None,)]
     other_type = text.replace(
