@@ -66,6 +66,10 @@ class SnapshotBundle(BaseDagBundle):
             target = Path(self.versions_dir) / digest
             if not target.is_dir():
                 self._snapshot(target)
+            elif self._current not in (None, digest):
+                # what was taken back: Airflow parses a file again only when its time is new
+                for path in (target / "dags").glob("*.py"):
+                    path.touch()
             self._current, self._seen = digest, seen
 
     def _files(self) -> Iterator[Path]:
@@ -90,7 +94,6 @@ class SnapshotBundle(BaseDagBundle):
         for path in self._files():
             copy = scratch / path.relative_to(self.project)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            # a new modification time: Airflow does not parse a file again whose time is old
             shutil.copyfile(path, copy)
         for client_id, faults in faults_of_all(Project.load(scratch / "include")):
             if faults:

@@ -145,6 +145,9 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(self.home / "bundles"),
             # parsing 500 DAGs again costs 6.5 CPU s; a changed file is parsed at once all the same
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+            # a client whose mapping was removed leaves the list soon, not at the parse after the next
+            "AIRFLOW__DAG_PROCESSOR__STALE_DAG_THRESHOLD": "5",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_CLEANUP_INTERVAL": "15",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             # two lines a DAG at every parse otherwise
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": (

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
+
+from local_stack.airflow_api import AirflowApi
+from local_stack.stack import addresses
+
+REPO = Path(__file__).parents[1]
+PARTS = ("dags", "demo", "etl_hooks", "etl_lib", "include", "local_stack", "plugins", "sample_data")
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +31,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo")
 
 
-def command(home: Path, *arguments: str) -> subprocess.Popen[str]:
+def command(home: Path, *arguments: str, cwd: Path = REPO) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
-        cwd=Path(__file__).parents[1], env={**os.environ, "STACK_HOME": str(home)},
+        cwd=cwd, env={**os.environ, "STACK_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -69,23 +79,80 @@ def test_nothing_runs_on_when_the_demonstration_has_ended(
     assert list(left_behind(home)) == []
 
 
-def test_a_second_one_finds_nothing_new_stays_up_and_ends_at_ctrl_c(
-    first: tuple[int, str, list[dict[str, object]]], home: Path
+@pytest.fixture(scope="module")
+def checkout(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project to add a client to, with the environment that is there."""
+    target = tmp_path_factory.mktemp("checkout")
+    for name in PARTS:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPO / name, target / name, ignore=ignored)
+    (target / ".venv").symlink_to(sys.prefix)
+    (target / ".local").symlink_to(home)
+    return target
+
+
+def pasted(checkout: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """The shell lines of the README's five steps, pasted into one shell."""
+    text = (REPO / "README.md").read_text(encoding="utf-8")
+    steps = text.partition("## Add a client in five steps")[2].partition("## Read on")[0]
+    script = "\n".join(
+        textwrap.dedent(block) for block in re.findall(r" *```sh\n(.*?) *```", steps, re.S)
+    )
+    # the installed `etl` belongs to the project that is tested, not to its copy
+    environ = {**os.environ, "STACK_HOME": str(home), "ETL_INCLUDE": str(checkout / "include")}
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=checkout, env=environ, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+def test_a_second_one_finds_nothing_new_takes_a_new_client_and_ends_at_ctrl_c(
+    first: tuple[int, str, list[dict[str, object]]], home: Path, checkout: Path
 ) -> None:
-    process = command(home)
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "Stays up until Ctrl-C" in line:
-            break
-    printed = "".join(lines)
-    assert "every integration ended as expected" in printed, printed
-    assert printed.count("nothing new") >= 9
-    assert list(left_behind(home))
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process = command(home, cwd=checkout)
+    try:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Stays up until Ctrl-C" in line:
+                break
+        printed = "".join(lines)
+        assert "every integration ended as expected" in printed, printed
+        assert printed.count("nothing new") >= 9
+        _the_readmes_five_steps_work(checkout, home)
+        assert list(left_behind(home))
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
     until = time.monotonic() + 20
     while (found := list(left_behind(home))) and time.monotonic() < until:
         time.sleep(0.5)
     assert found == []
+
+
+def _the_readmes_five_steps_work(checkout: Path, home: Path) -> None:
+    done = pasted(checkout, home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 mapping checked, no mistake found" in done.stdout
+    assert "Dry run, nothing was changed" in done.stdout
+    assert "files uploaded to riverside's inbox" in done.stdout
+    where = addresses(home)
+    passwords = json.loads((home / "airflow" / "passwords.json").read_text())
+    api = AirflowApi(where["AIRFLOW_URL"], "admin", passwords["admin"])
+    api.wait_for_dags({"riverside"})
+    run_id = api.trigger("riverside")
+    api.unpause("riverside")
+    until = time.monotonic() + 90
+    while api.run_state("riverside", run_id) in ("queued", "running"):
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    assert api.run_state("riverside", run_id) == "success"
+    with psycopg.connect(where["ETL_DATABASE_URL"]) as connection:
+        count = "SELECT count(*) FROM core.current_person WHERE client_id = 'riverside'"
+        assert connection.execute(count).fetchone() == (31,)
+    (checkout / "include" / "mappings" / "riverside.yaml").unlink()
+    until = time.monotonic() + 90
+    while "riverside" in {dag["dag_id"] for dag in api.get("/dags", limit=100)["dags"]}:
+        assert time.monotonic() < until
+        time.sleep(0.5)

@@ -61,3 +61,17 @@ def test_a_broken_mapping_becomes_a_file_that_raises_the_linters_words(bundle) -
     mapping.unlink()
     first.refresh()
     assert not list(first.path.glob("mapping_*.py"))
+
+
+def test_an_edit_that_is_taken_back_is_parsed_again(bundle) -> None:
+    first = bundle()
+    before = {path.name: path.stat().st_mtime_ns for path in first.path.glob("*.py")}
+    base = first.project / "include" / "base.yaml"
+    old_text = base.read_text()
+    base.write_text(old_text + "\n# edited\n")
+    first.refresh()
+    base.write_text(old_text)
+    first.refresh()
+    after = {path.name: path.stat().st_mtime_ns for path in first.path.glob("*.py")}
+    assert after.keys() == before.keys()
+    assert all(after[name] > before[name] for name in before)
