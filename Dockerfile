@@ -26,5 +26,8 @@ COPY include include
 COPY etl_lib etl_lib
 COPY etl_hooks etl_hooks
 COPY deploy deploy
+# a named volume takes the owner of the folder that it covers
+RUN mkdir -p /data /var/lib/etl/bundles /var/lib/etl/sftp /home/airflow/logs \
+    && chown -R airflow:0 /data /var/lib/etl /home/airflow
 RUN printf '#!/bin/sh\nexec python -m etl_lib.cli "$@"\n' > /usr/local/bin/etl && chmod 755 /usr/local/bin/etl
 USER airflow

@@ -21,17 +21,6 @@ from local_stack.processes import Process, StackError, free_port
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 _START_LIMIT_S = 150
-_PRELOAD = '''"""Written by the local stack: libraries that every task needs are loaded once, before the fork."""
-
-import logging
-import sys
-
-if "scheduler" in sys.argv:  # 3.48 -> 0.21 CPU seconds a task; forked workers share the memory
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    import pandas  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-    import great_expectations.expectations.registry  # noqa: F401
-'''
 
 
 @dataclass
@@ -52,9 +41,7 @@ class Airflow:
         """Migrate the metadata database when that is due, start all processes, wait until healthy."""
         self.port = self.port or free_port()
         self._ports = {"worker": free_port(), "triggerer": free_port()}
-        config = self.home / "config"
-        config.mkdir(parents=True, exist_ok=True)
-        (config / "airflow_local_settings.py").write_text(_PRELOAD)
+        self.home.mkdir(parents=True, exist_ok=True)
         secret(
             self.passwords_file,
             json.dumps({u: secrets.token_urlsafe(9) for u in ("admin", "viewer")}).encode(),
@@ -122,7 +109,7 @@ class Airflow:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "ETL_"))}
         return {
             **kept,
-            "PYTHONPATH": f"{self.repo}:{self.home / 'config'}",
+            "PYTHONPATH": f"{self.repo}:{self.repo / 'deploy' / 'config'}",
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres:@/airflow?host={socket}",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -155,7 +142,6 @@ class Airflow:
             ),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._ports.get("worker", 8793)),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._ports.get("triggerer", 8794)),
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "GX_ANALYTICS_ENABLED": "false",
             **self.extra,
         }

@@ -17,6 +17,7 @@ from local_stack.processes import Process, answers, free_port
 STORAGE_BUCKET = "etl-development"
 CLIENTS_BUCKET = "school-files-development"
 _RCLONE = Path(sys.executable).parent / "rclone"
+_LOGIN = Path(__file__).parents[1] / "deploy" / "compose" / "sftp_login.py"
 _START_LIMIT_S = 20
 # short, so that an upload over SFTP is soon listed in S3; at 0s rclone takes seconds for every PUT
 _LISTING_AGE = "1s"
@@ -111,8 +112,14 @@ class SftpServer:
             self.add_user(user)
         key_pair(self._host_key_path)
         self.port = free_port()
-        proxy = Path(__file__).with_name("sftp_login.py")
-        login = f"{sys.executable} -I {proxy} {self.state / 'keys' / self.name} {self.roots}"
+        words = [
+            sys.executable,
+            "-I",
+            str(_LOGIN),
+            str(self.state / "keys" / self.name),
+            str(self.roots),
+        ]
+        login = " ".join([*words, *self.folders])
         command = [str(_RCLONE), "serve", "sftp", "--addr", f"127.0.0.1:{self.port}",
                    "--key", str(self._host_key_path), "--auth-proxy", login,
                    "--dir-cache-time", _LISTING_AGE]  # fmt: skip

@@ -22,7 +22,17 @@ from local_stack.airflow_api import AirflowApi
 from local_stack.stack import addresses
 
 REPO = Path(__file__).parents[1]
-PARTS = ("dags", "demo", "etl_hooks", "etl_lib", "include", "local_stack", "plugins", "sample_data")
+PARTS = (
+    "dags",
+    "demo",
+    "deploy",
+    "etl_hooks",
+    "etl_lib",
+    "include",
+    "local_stack",
+    "plugins",
+    "sample_data",
+)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,10 @@ def main() -> None:
             parser.error("sftp needs --keys and --state")
         # rclone makes the server's keys at the first start and keeps them in its cache folder
         command += ["--cache-dir", str(asked.state)]
-        command += ["--auth-proxy", f"{sys.executable} -I {_LOGIN} {asked.keys} {clients}"]
+        command += [
+            "--auth-proxy",
+            f"{sys.executable} -I {_LOGIN} {asked.keys} {clients} inbox outbox",
+        ]
     os.execv(command[0], command)  # noqa: S606
 
 

@@ -1,4 +1,4 @@
-"""Decides over one login of the server's SFTP; run by rclone for each (`--auth-proxy`).
+"""Decides over one SFTP login; run by rclone for each (`--auth-proxy`), on a server and on the local stack.
 
 JSON with `user` and `public_key` on standard input; on success the user's root folder as rclone's
 backend on standard output, else exit code 1. rclone leaves checking the key to this program.
@@ -13,10 +13,8 @@ import pathlib
 import re
 import sys
 
-_FOLDERS = ("inbox", "outbox")
 
-
-def main(keys: str, roots: str) -> int:
+def main(keys: str, roots: str, *folders: str) -> int:
     """0 when the key is one of those on file for the user; passwords are never accepted."""
     asked = json.load(sys.stdin)
     user, offered = asked.get("user", ""), asked.get("public_key", "")
@@ -26,7 +24,7 @@ def main(keys: str, roots: str) -> int:
     if not on_file.is_file() or _blob(offered) not in _blobs(on_file.read_text()):
         return 1
     root = pathlib.Path(roots, user)
-    for folder in _FOLDERS:
+    for folder in folders:
         (root / folder).mkdir(parents=True, exist_ok=True)
     json.dump({"type": "local", "_root": str(root), "_obscure": ""}, sys.stdout)
     return 0
@@ -50,4 +48,4 @@ def _blobs(text: str) -> set[bytes]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    sys.exit(main(*sys.argv[1:]))
