@@ -272,6 +272,7 @@ def validated(model: type[M], layers: Sequence[YamlFile], given: dict[str, Any] 
     data = merged([layer.data for layer in layers])
     data.pop("extends", None)
     if model is Mapping:
+        data = _without_removed_feeds(data, layers)
         data = {**_with_layouts(_with_feed_defaults(data)), **(given or {})}
     try:
         return model.model_validate(data)
@@ -284,6 +285,23 @@ def validated(model: type[M], layers: Sequence[YamlFile], given: dict[str, Any] 
             if _of_all_feeds(_location(one)) not in said
         ]
         raise FixTheMapping(list(dict.fromkeys(faults))) from None
+
+
+def _without_removed_feeds(data: dict[str, Any], layers: Sequence[YamlFile]) -> dict[str, Any]:
+    """A template's `precedence` without the feeds that a later layer removed with null."""
+    ranked, feeds = data.get("precedence"), data.get("feeds")
+    if not isinstance(ranked, dict) or not isinstance(feeds, dict):
+        return data
+    given = [layer.data.get("feeds") for layer in layers]
+    removed = {
+        name for one in given if isinstance(one, dict) for name in one if one[name] is None
+    } - feeds.keys()
+    kept = {
+        entity: [name for name in names if name not in removed]
+        for entity, names in ranked.items()
+        if isinstance(names, list)
+    }
+    return {**data, "precedence": {**ranked, **kept}}
 
 
 def _with_feed_defaults(data: dict[str, Any]) -> dict[str, Any]:

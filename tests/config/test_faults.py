@@ -329,3 +329,11 @@ def test_a_missing_environment_is_named(project: Project) -> None:
         FixTheMapping, match=r"environments/development\.yaml: The file does not exist"
     ):
         _ = project.environment
+
+
+def test_a_feed_that_a_mapping_removes_leaves_the_templates_precedence(project: Project) -> None:
+    text = "extends: banner\nclient: A\nowner: B\nfeeds: {roster: null, courses: null, sections: null}\n"
+    write(project, "mappings/terms_only.yaml", text)
+    mapping = project.resolve("terms_only").mapping
+    assert "roster" not in mapping.feeds
+    assert all("roster" not in feeds for feeds in mapping.precedence.values())
