@@ -320,6 +320,11 @@ _ALL = (
         "Create the connection in Airflow or set the variable; the message names it.",
     ),
     _system(
+        "CONNECTION_UNSAFE",
+        "A connection would trust any server that answers in the school's place.",
+        "Ask the school for its server's host key and put it into the connection.",
+    ),
+    _system(
         "DATABASE_UNAVAILABLE",
         "The ETL database does not answer.",
         "Check the database; the run is repeated by itself.",

@@ -231,7 +231,11 @@ def source_of(resolved: ResolvedMapping, project: Project) -> Source:
         return S3Source(client, place.bucket or project.environment.client_folders.bucket, path)
     from airflow.providers.sftp.hooks.sftp import SFTPHook
 
-    _existing(lambda: SFTPHook.get_connection(place.conn_id))
+    checked = _existing(lambda: SFTPHook(ssh_conn_id=place.conn_id))
+    if checked.host_key is None or checked.no_host_key_check:
+        text = f"The connection `{place.conn_id}` does not check the server's host key."
+        hint = "Put `host_key` in its extra, and take `no_host_key_check` out."
+        raise FixTheSetup.of("CONNECTION_UNSAFE", text, hint=hint)
     return SftpSource(lambda: SFTPHook(ssh_conn_id=place.conn_id).get_managed_conn(), path)
 
 

@@ -167,8 +167,7 @@ class Stack:
             access = self.school_access(client_id)
             connections[f"sftp_{client_id}"] = {
                 "conn_type": "sftp", "host": access.host, "port": access.port, "login": access.user,
-                "extra": {"host_key": access.host_key, "private_key": access.key_path.read_text(),
-                          "no_host_key_check": "false"},
+                "extra": {"host_key": access.host_key, "private_key": access.key_path.read_text()},
             }  # fmt: skip
         return {
             "ETL_DATABASE_URL": self.etl_database_url,

@@ -1,0 +1,65 @@
+"""Reads bytes as a file of a school whose mapping expects three columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from etl_lib.config.project import Project, ResolvedMapping
+from etl_lib.extract.reading import read_table
+from etl_lib.manifest import Member, ReadTable
+from etl_lib.storage import Storage
+
+INCLUDE = Path(__file__).parents[2] / "include"
+COLUMNS = {"person_id": "Id", "given_name": ["Name", "First Name"], "family_name": "Last"}
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """What came out: rows as (line, cells of Id, Name, Last), rejected lines with their code."""
+
+    rows: list[tuple[object, ...]]
+    rejected: list[tuple[int, str]]
+    table: ReadTable
+
+
+def resolved_school(folder: Path, **feed: object) -> ResolvedMapping:
+    """A mapping of one feed `people` with `COLUMNS`; `feed` are more keys of the feed."""
+    include = folder / "include"
+    (include / "mappings").mkdir(parents=True, exist_ok=True)
+    for name in ("entities", "templates", "environments", "base.yaml"):
+        if not (include / name).exists():
+            (include / name).symlink_to(INCLUDE / name)
+    person = {"columns": {**COLUMNS, "status": {"constant": "active"}}}
+    data = {"client": "C", "sis": "S", "owner": "O",
+            "feeds": {"people": {"file": "people.csv", "entities": {"person": person}, **feed}}}  # fmt: skip
+    (include / "mappings" / "school.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+    return Project(include, "development").resolve("school")
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., ReadFile]:
+    """`read(bytes, **keys of the feed)`; raises AskTheSchool as extract does."""
+
+    def do(data: bytes, **feed: object) -> ReadFile:
+        path = tmp_path / "people.csv"
+        path.write_bytes(data)
+        workspace = Storage.local(tmp_path / "workspace")
+        member = Member(feed="people", sha256="0", file="people.csv")
+        table = read_table(
+            path, member, 0, resolved_school(tmp_path, **feed), workspace, tmp_path, lambda _: None
+        )
+        with workspace.reading(table.rows_key) as stream:
+            found = pq.read_table(stream).to_pylist()
+        with workspace.reading(table.rejects_key) as stream:
+            rejects = pq.read_table(stream).to_pylist()
+        names = ("_line", "Id", "Name", "Last")
+        rows = [tuple(row.get(name, row.get("First Name")) for name in names) for row in found]
+        return ReadFile(rows, [(r["line"], r["code"]) for r in rejects], table)
+
+    return do

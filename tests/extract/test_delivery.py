@@ -1,0 +1,207 @@
+"""Which files are a delivery, what is kept of them, and when they are the ones that are loaded already."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zipfile
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from etl_lib.config.project import ResolvedMapping
+from etl_lib.errors import AskTheSchool, EtlError, TryAgain
+from etl_lib.extract import LocalSource, extract, look
+from etl_lib.manifest import Extracted
+from etl_lib.run import Run
+from etl_lib.storage import Storage
+from tests.extract.conftest import resolved_school
+
+PEOPLE = b"Id,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The delivery that is in the tables."""
+
+    delivery_id: str
+    delivery_seq: int
+    row_contract: str
+    delivered_on: date
+
+
+@dataclass
+class School:
+    """A folder of files and what our side remembers of the school."""
+
+    home: Path
+    current: Loaded | None = None
+    registered: list[str] = field(default_factory=list)
+
+    def put(self, name: str, data: bytes = PEOPLE) -> Path:
+        path = self.home / "inbox" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def resolved(self, **feed: object) -> ResolvedMapping:
+        return resolved_school(self.home, **feed)
+
+    @property
+    def source(self) -> LocalSource:
+        return LocalSource(self.home / "inbox")
+
+    def extract(self, source: LocalSource | None = None, **feed: object) -> Extracted:
+        storage = Storage.local(self.home / "storage")
+        run = Run(
+            client_id="school", dag_id="school", run_id="r", started_at=datetime(2026, 11, 24, tzinfo=UTC),
+            database_url="", archive=storage.at("archive"), workspace=storage.at("work"),
+            outbox=storage.at("outbox"),
+        )  # fmt: skip
+        return extract(run, self.resolved(**feed), source or self.source, Ledger(self))
+
+    def archived(self) -> set[bytes]:
+        folder = self.home / "storage" / "archive" / "files"
+        return {path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else set()
+
+    def rows(self, extracted: Extracted) -> list[dict[str, object]]:
+        work = self.home / "storage" / "work"
+        tables = [pq.read_table(work / table.rows_key) for table in extracted.tables]
+        return [row for table in tables for row in table.to_pylist()]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What extract asks of the ledger, in memory."""
+
+    school: School
+
+    def current(self, client_id: str) -> Loaded | None:
+        return self.school.current
+
+    def register(self, run: Run, delivery_id: str, day: date, received_at: datetime) -> int:
+        self.school.registered.append(delivery_id)
+        return len(self.school.registered)
+
+
+@pytest.fixture
+def school(tmp_path: Path) -> School:
+    found = School(tmp_path)
+    (tmp_path / "inbox").mkdir()
+    return found
+
+
+def zipped(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name.replace("__", "/").replace("_csv", ".csv"), data)
+    return buffer.getvalue()
+
+
+def test_the_original_bytes_are_kept_once_under_their_hash(school: School) -> None:
+    school.put("people.csv")
+    first = school.extract()
+    assert school.archived() == {PEOPLE}
+    assert first.delivery.files[0].archive_key.endswith(first.delivery.files[0].sha256)
+    school.extract()
+    assert school.archived() == {PEOPLE}
+
+
+def test_the_loaded_files_under_the_same_contract_are_nothing_new(school: School) -> None:
+    school.put("people.csv")
+    first = school.extract()
+    school.current = Loaded(
+        first.delivery.delivery_id, 1, first.resolved.row_contract, date(2026, 11, 23)
+    )
+    again = school.extract()
+    assert again.nothing_new_since == date(2026, 11, 23)
+    assert again.tables == ()
+    other_contract = school.extract(min_rows=1)
+    assert other_contract.nothing_new_since is None
+    assert len(other_contract.tables) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".people.csv", "people.csv.part", "people.csv.tmp", "people.csv.filepart", "PEOPLE.csv.PART"],
+)
+def test_unfinished_and_hidden_files_do_not_exist(school: School, name: str) -> None:
+    school.put(name)
+    with pytest.raises(EtlError) as caught:
+        school.extract(file=["people.csv", "*"])
+    assert caught.value.faults[0].code == "NOT_RECEIVED"
+
+
+def test_of_several_days_the_newest_whole_one_is_taken(school: School) -> None:
+    school.put("people_20261122.csv", PEOPLE.replace(b"Ana", b"Old"))
+    school.put("people_20261123.csv")
+    extracted = school.extract(file="people_{date}.csv")
+    assert extracted.delivery.delivered_on == date(2026, 11, 23)
+    assert [
+        row["Name"] if "Name" in row else row["First Name"] for row in school.rows(extracted)
+    ] == ["Ana", "Bo"]
+
+
+def test_parts_of_the_name_are_columns(school: School) -> None:
+    school.put("people_north.csv")
+    school.put("people_south.csv", PEOPLE.replace(b"\n1,", b"\n3,").replace(b"\n2,", b"\n4,"))
+    extracted = school.extract(file="people_{campus}.csv")
+    assert {row["{campus}"] for row in school.rows(extracted)} == {"north", "south"}
+    assert len(school.rows(extracted)) == 4
+
+
+def test_members_of_a_zip_and_a_gzip_are_read(school: School) -> None:
+    school.put("night.zip", zipped(export__people_csv=PEOPLE, export__other_csv=b"x"))
+    extracted = school.extract(file="*.zip", member="people.csv")
+    assert [row["Id"] for row in school.rows(extracted)] == ["1", "2"]
+    assert "people.csv" in extracted.tables[0].shown
+    (school.home / "inbox" / "night.zip").unlink()
+    school.put("people.csv.gz", gzip.compress(PEOPLE))
+    assert len(school.rows(school.extract(file="people.csv.gz"))) == 2
+
+
+def test_a_bomb_is_refused_and_a_broken_archive_is_said(school: School) -> None:
+    school.put("people.csv.gz", gzip.compress(b"0" * 200_000_000, 9))
+    with pytest.raises(AskTheSchool) as caught:
+        school.extract(file="people.csv.gz")
+    assert caught.value.faults[0].code == "FILE_ARCHIVE_REFUSED"
+    school.put("people.csv.gz", gzip.compress(PEOPLE)[:-9])
+    with pytest.raises(AskTheSchool) as caught:
+        school.extract(file="people.csv.gz")
+    assert caught.value.faults[0].code == "FILE_ARCHIVE_UNREADABLE"
+
+
+def test_a_file_that_grows_while_it_is_read_is_for_the_next_try(school: School) -> None:
+    path = school.put("people.csv")
+
+    class Growing(LocalSource):
+        def download(self, name: str, target: object) -> None:
+            super().download(name, target)  # type: ignore[arg-type]
+            path.write_bytes(PEOPLE + b"3,Cy,Oh\n")
+
+    with pytest.raises(TryAgain) as caught:
+        school.extract(Growing(school.home / "inbox"))
+    assert caught.value.faults[0].code == "DELIVERY_CHANGED"
+    assert school.registered == []
+
+
+def test_a_set_is_whole_only_when_it_lies_still_and_its_marker_is_there(school: School) -> None:
+    resolved = school.resolved()
+    rules = resolved.mapping.delivery.model_copy(update={"stable_s": 3600, "marker": "done.txt"})
+    mapping = resolved.mapping.model_copy(update={"delivery": rules})
+    resolved = resolved.model_copy(update={"mapping": mapping})
+    path = school.put("people.csv")
+    old = datetime.now(UTC).timestamp() - 7200
+    assert not look(resolved, school.source, None).whole
+
+    os.utime(path, (old, old))
+    assert not look(resolved, school.source, None).whole
+    school.put("done.txt", b"")
+    assert look(resolved, school.source, None).whole
+    path.write_bytes(PEOPLE + b"3,Cy,Oh\n")
+    assert not look(resolved, school.source, None).whole

@@ -1,0 +1,138 @@
+"""Dirty files: what can be read with certainty is read, the bad row is named, its neighbours stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from etl_lib.errors import AskTheSchool
+from tests.extract.conftest import ReadFile
+
+Read = Callable[..., ReadFile]
+WANTED = [(2, "1", "Ana", "Ruiz"), (3, "2", "Bo", "Li")]
+PLAIN = "Id,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN.encode(),
+        PLAIN.rstrip("\n").encode(),
+        PLAIN.replace("\n", "\r\n").encode(),
+        PLAIN.replace(",", ";").encode(),
+        PLAIN.replace(",", "\t").encode(),
+        PLAIN.replace(",", "|").encode(),
+        PLAIN.encode("utf-8-sig"),
+        PLAIN.encode("utf-16"),
+        b'"Id","Name","Last"\n"1","Ana","Ruiz"\n"2","Bo","Li"\n',
+        b"Last,Id,Extra,Name\nRuiz,1,x,Ana\nLi,2,y,Bo\n",
+        b"ID,first_name, LAST \n1,Ana,Ruiz\n2,Bo,Li\n",
+    ],
+    ids=["plain", "no last line end", "crlf", "semicolon", "tab", "pipe", "bom", "utf-16", "quoted",
+         "moved columns", "spelling"],
+)  # fmt: skip
+def test_the_same_table_in_another_dress_is_the_same_table(read: Read, data: bytes) -> None:
+    found = read(data)
+    assert found.rows == WANTED
+    assert found.rejected == []
+    assert found.table.rows_read == 2
+
+
+def test_lines_before_the_header_are_left_out_and_line_numbers_stay_the_files_own(
+    read: Read,
+) -> None:
+    found = read(b"User export\nMaple Street,,\n\n" + PLAIN.encode())
+    assert [row[0] for row in found.rows] == [5, 6]
+    assert "3 lines before the header" in found.table.notes
+
+
+def test_letters_of_windows_are_read_when_agreed(read: Read) -> None:
+    data = "Id,Name,Last\n1,José,Núñez\n".encode("cp1252")
+    assert read(data, format={"encoding": "cp1252"}).rows == [(2, "1", "José", "Núñez")]
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (b"9,Only two", "ROW_FIELD_COUNT"),
+        (b"9,One,Too,Many", "ROW_FIELD_COUNT"),
+        (b'9,"Ana" B,Ruiz', "ROW_QUOTE"),
+        (b"9,An\x00a,Ruiz", "ROW_CONTROL_CHARACTER"),
+        (b"9,An\x81\xd0a,Ruiz", "ROW_ENCODING"),
+        ("9,Jos�,Ruiz".encode(), "ROW_REPLACEMENT_CHARACTER"),
+    ],
+    ids=["short", "long", "quote", "nul", "bytes", "lost letter"],
+)
+def test_a_broken_row_is_named_and_its_neighbours_stay(read: Read, bad: bytes, code: str) -> None:
+    many = b"".join(b"%d,Ana,Ruiz\n" % n for n in range(100, 140))
+    found = read(b"Id,Name,Last\n" + many + b"1,Ana,Ruiz\n" + bad + b"\n2,Bo,Li\n" + many)
+    assert found.rejected == [(43, code)]
+    assert (42, "1", "Ana", "Ruiz") in found.rows
+    assert (44, "2", "Bo", "Li") in found.rows
+    assert found.table.rows_read == len(found.rows) + 1 == 83
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_row_only(read: Read) -> None:
+    found = read(b'Id,Name,Last\n1,Ana,Ruiz\n9,"Bo,Li\n2,Bo,Li\n3,Cy,Oh\n')
+    assert [row[1] for row in found.rows] == ["1", "2", "3"]
+    assert found.rejected == [(3, "ROW_QUOTE")]
+
+
+def test_a_line_end_inside_quotes_belongs_to_the_value(read: Read) -> None:
+    found = read(b'Id,Name,Last\n1,"Ana\nMaria",Ruiz\n2,"B""o",Li\n')
+    assert found.rows == [(2, "1", "Ana\nMaria", "Ruiz"), (4, "2", 'B"o', "Li")]
+    assert found.rejected == []
+
+
+def test_a_header_that_is_printed_on_every_page_is_left_out(read: Read) -> None:
+    found = read(b"Id,Name,Last\n1,Ana,Ruiz\nId,Name,Last\n2,Bo,Li\n")
+    assert [row[1] for row in found.rows] == ["1", "2"]
+    assert "1 repeated headers left out" in found.table.notes
+
+
+def test_a_footer_that_was_agreed_ends_the_table(read: Read) -> None:
+    found = read(PLAIN.encode() + b"Total: 2,,\n", format={"footer": "^Total"})
+    assert found.rows == WANTED
+    assert found.rejected == []
+
+
+def test_columns_nobody_asked_for_are_noted_or_refused(read: Read) -> None:
+    data = b"Id,Name,Last,Shoe size\n1,Ana,Ruiz,38\n"
+    assert read(data).table.unknown_columns == ("Shoe size",)
+    with pytest.raises(AskTheSchool) as caught:
+        read(data, extra_columns="refuse")
+    assert caught.value.faults[0].code == "FILE_COLUMN_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        (b"", "FILE_EMPTY", "people.csv"),
+        (b"\n \n", "FILE_EMPTY", "people.csv"),
+        (b"Id,Name,Last\n", "FILE_HEADER_ONLY", "people.csv"),
+        (b"Ident,Name,Last\n1,Ana,Ruiz\n", "FILE_COLUMN_MISSING", "`Id`"),
+        (b"Id,Name,Last,Id\n1,Ana,Ruiz,2\n", "FILE_COLUMN_REPEATED", "`Id`"),
+        (b"Roster report\nPage 1 of 3\n\nAlgebra\n  12 students\n", "FILE_", "people.csv"),
+    ],
+    ids=["empty", "blank", "header only", "column missing", "column twice", "report"],
+)
+def test_a_file_that_is_no_table_of_ours_is_refused_in_words(
+    read: Read, data: bytes, code: str, words: str
+) -> None:
+    with pytest.raises(AskTheSchool) as caught:
+        read(data)
+    [fault, *_] = caught.value.faults
+    assert fault.code.startswith(code)
+    assert words in str(fault)
+    assert "Ana" not in str(caught.value)
+
+
+def test_an_agreed_delimiter_that_is_not_used_is_a_fault_of_the_file(read: Read) -> None:
+    with pytest.raises(AskTheSchool) as caught:
+        read(PLAIN.encode(), format={"delimiter": ";"})
+    assert caught.value.faults[0].code == "FILE_DELIMITER"
+
+
+def test_an_empty_file_with_a_header_is_fine_where_that_was_agreed(read: Read) -> None:
+    assert read(b"Id,Name,Last\n", allow_empty=True).rows == []
