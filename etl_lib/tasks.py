@@ -231,12 +231,23 @@ def source_of(resolved: ResolvedMapping, project: Project) -> Source:
         return S3Source(client, place.bucket or project.environment.client_folders.bucket, path)
     from airflow.providers.sftp.hooks.sftp import SFTPHook
 
-    checked = _existing(lambda: SFTPHook(ssh_conn_id=place.conn_id))
-    if checked.host_key is None or checked.no_host_key_check:
-        text = f"The connection `{place.conn_id}` does not check the server's host key."
+    _check_host_key(place.conn_id)
+    return SftpSource(lambda: SFTPHook(ssh_conn_id=place.conn_id).get_managed_conn(), path)
+
+
+def _check_host_key(conn_id: str) -> None:
+    """Raise FixTheSetup for a connection that would trust any server."""
+    from airflow.providers.sftp.hooks.sftp import SFTPHook
+
+    try:
+        hook = _existing(lambda: SFTPHook(ssh_conn_id=conn_id))
+        checked = hook.host_key is not None and not hook.no_host_key_check
+    except ValueError:  # the provider's own word for a key that is not to be checked
+        checked = False
+    if not checked:
+        text = f"The connection `{conn_id}` does not check the server's host key."
         hint = "Put `host_key` in its extra, and take `no_host_key_check` out."
         raise FixTheSetup.of("CONNECTION_UNSAFE", text, hint=hint)
-    return SftpSource(lambda: SFTPHook(ssh_conn_id=place.conn_id).get_managed_conn(), path)
 
 
 def _existing(get: Callable[[], Any]) -> Any:
