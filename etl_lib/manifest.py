@@ -123,7 +123,7 @@ class Hold(Model):
 
 
 class Validated(Model):
-    """The judgement over the delivery; `suite_results_key` is Great Expectations' own JSON."""
+    """The judgement over the delivery; `suite_results_key`: Great Expectations' own JSON, in the archive."""
 
     fills: tuple[ValidatedFill, ...]
     holds: tuple[Hold, ...] = ()

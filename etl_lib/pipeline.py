@@ -136,6 +136,9 @@ def run_all(
             plan = do_load(run)
     except EtlError:
         plan = None
+    except Exception:
+        do_report(run)
+        raise
     return do_report(run, plan.loaded if plan and run.wishes.dry_run else None), plan
 
 

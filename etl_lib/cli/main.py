@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from etl_lib.cli.check import check, schema
 from etl_lib.cli.docs import docs
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.run import run
-from etl_lib.errors import EtlError
+from etl_lib.errors import EtlError, FixTheSetup
 
 app = typer.Typer(
     help="Schools' CSV deliveries become rows in PostgreSQL.",
@@ -23,9 +25,18 @@ app.command()(run)
 
 
 def main() -> None:
-    """Entry point: an error of ours is printed in people's words and ends with exit code 2."""
+    """Entry point: an error is printed in people's words and ends with exit code 2.
+
+    What nobody foresaw shows its traceback only with ETL_DEBUG=1: it may hold values of the data.
+    """
     try:
         app()
     except EtlError as error:
         typer.echo(str(error), err=True)
+        raise SystemExit(2) from None
+    except Exception as error:
+        if os.environ.get("ETL_DEBUG"):
+            raise
+        unforeseen = FixTheSetup.of("INTERNAL", f"{type(error).__name__}; ETL_DEBUG=1 shows where.")
+        typer.echo(str(unforeseen), err=True)
         raise SystemExit(2) from None

@@ -147,7 +147,11 @@ def problems_of(
     typed: dict[str, Parsed] = {}
     for check in checks:
         bad = _bad(prepared, check, fill, typed)
-        scope = prepared.kept if _is_key_missing(check, fill) else judged
+        scope = judged
+        if _is_key_missing(check, fill):
+            # a key made of other fields is missing with one of them, which says so itself
+            derived = fill.entity.key not in fill.rules.columns
+            scope = pc.and_(prepared.kept, prepared.deleted) if derived else prepared.kept
         before = seen.get(check.field, all_false(length))
         bad = pc.and_(pc.and_(pc.fill_null(bad, False), scope), pc.invert(before))
         seen[check.field] = any_of(before, bad)

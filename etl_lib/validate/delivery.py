@@ -19,11 +19,10 @@ from etl_lib.config.project import Fill
 from etl_lib.errors import AskTheSchool, Fault, FixTheMapping
 from etl_lib.manifest import Extracted, Hold, ReadTable, Validated, ValidatedFill
 from etl_lib.rules import Check, Lookups, PreparedRows, checks_for, prepare, problems_of
-from etl_lib.run import Progress, Run
+from etl_lib.run import Progress, Run, folder_name
 from etl_lib.validate.agreed import WHOLE_FILE, unexpected_rows
 
 BATCH_ROWS = 128 * 1024
-RESULTS_KEY = "validate/suite_results.json"
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
 )  # fmt: skip
@@ -57,7 +56,7 @@ def validate(run: Run, extracted: Extracted, rows_of_last: Mapping[str, int]) ->
         holds=tuple(holds),
         expectations=verdict.expectations,
         expectations_failed=verdict.failed,
-        suite_results_key=RESULTS_KEY,
+        suite_results_key=_results_key(run),
     )
     run.workspace.write_bytes("validate/manifest.json", validated.model_dump_json().encode())
     if verdict.not_judged:
@@ -280,8 +279,12 @@ def _judge(run: Run, passes: Sequence[_FillPass]) -> _Verdict:
             elif not judgement.success and _is_whole_file_wish(one, judgement):
                 column = judgement.kwargs.get("column", "the file")
                 one.failed.append(f"{judgement.expectation} is not met for {column}.")
-    run.workspace.write_bytes(RESULTS_KEY, json.dumps(results, indent=1, default=str).encode())
+    run.archive.write_bytes(_results_key(run), json.dumps(results, indent=1, default=str).encode())
     return verdict
+
+
+def _results_key(run: Run) -> str:
+    return f"runs/{folder_name(run.run_id)}/suite_results.json"
 
 
 def _is_whole_file_wish(one: _FillPass, judgement: Any) -> bool:
