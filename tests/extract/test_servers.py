@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +27,9 @@ OWN_SERVER = "westbrook"  # fetched from its own SFTP server; lakeside uploads t
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(make_home: Callable[[str], Path]) -> Iterator[Stack]:
     """PostgreSQL, S3 and SFTP, without Airflow."""
-    home = tmp_path_factory.mktemp("servers")
+    home = make_home("servers")
     with Stack(
         home, REPO, ("lakeside", "metro"), (OWN_SERVER,), airflow=False, on_step=lambda _: None
     ) as stack:
