@@ -23,3 +23,20 @@ class RunStatus(StrEnum):
 
 GREEN = frozenset({RunStatus.SUCCEEDED, RunStatus.SUCCEEDED_WITH_REJECTS, RunStatus.NOTHING_NEW})
 OPEN = frozenset({RunStatus.WAITING, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL})
+
+# What account managers call each status; NOT_DUE is a day without a run.
+NOT_DUE = "not_due"
+WORDS: dict[str, str] = {
+    RunStatus.WAITING: "waiting for files",
+    RunStatus.RUNNING: "running",
+    RunStatus.SUCCEEDED: "loaded",
+    RunStatus.SUCCEEDED_WITH_REJECTS: "loaded, rows to fix",
+    RunStatus.NOTHING_NEW: "nothing new",
+    RunStatus.AWAITING_APPROVAL: "awaiting approval",
+    RunStatus.REFUSED: "refused",
+    RunStatus.SUPERSEDED: "superseded",
+    RunStatus.NOT_RECEIVED: "not received",
+    RunStatus.FAILED: "failed",
+    RunStatus.UNDONE: "undone",
+    NOT_DUE: "not due",
+}

@@ -1,0 +1,81 @@
+"""Who the clients are: name, system, owner, contacts and schedule, out of the mapping files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from etl_lib.config.project import Project
+from etl_lib.errors import FixTheMapping
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client as people know it; `broken` holds the linter's words when its mapping has mistakes."""
+
+    client_id: str
+    client: str
+    sis: str = ""
+    owner: str = ""
+    account_number: str = ""
+    contacts: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    schedule: str = ""
+    broken: str = ""
+
+    def as_dict(self, now: datetime) -> dict[str, Any]:
+        """For JSON, with `next_run_at`: the next tick of its schedule after `now`, or None."""
+        return {**asdict(self), "next_run_at": self.next_run_at(now)}
+
+    def next_run_at(self, now: datetime) -> datetime | None:
+        """The next instant that the schedule names, in UTC."""
+        from croniter import croniter
+
+        if not self.schedule:
+            return None
+        local = now.astimezone(ZoneInfo(self.timezone))
+        found: datetime = croniter(self.schedule, local).get_next(datetime)
+        return found.astimezone(UTC)
+
+
+class Directory:
+    """The clients of a project; a mapping is read again only when its file has changed."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._known: dict[str, tuple[tuple[int, int], Client]] = {}
+
+    def clients(self) -> dict[str, Client]:
+        """Every client by id."""
+        found = {}
+        for client_id in self.project.client_ids():
+            stat = self._path(client_id).stat()
+            stamp = (stat.st_mtime_ns, stat.st_size)
+            known = self._known.get(client_id)
+            if known is None or known[0] != stamp:
+                known = (stamp, self._read(client_id))
+                self._known[client_id] = known
+            found[client_id] = known[1]
+        return found
+
+    def _path(self, client_id: str) -> Path:
+        return self.project.mapping_path(client_id)
+
+    def _read(self, client_id: str) -> Client:
+        try:
+            mapping = self.project.resolve(client_id).mapping
+        except FixTheMapping as error:
+            return Client(client_id, client_id, broken=str(error))
+        return Client(
+            client_id=client_id,
+            client=mapping.client,
+            sis=mapping.sis,
+            owner=mapping.owner,
+            account_number=mapping.account_number or "",
+            contacts=mapping.contacts,
+            timezone=mapping.timezone,
+            schedule=(mapping.schedule or "") if mapping.enabled else "",
+        )
