@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: demo test check lock schemas clean help
+.PHONY: view demo test check lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,18 +17,32 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(VENV)/.ready  ## start the local stack, load every sample school twice, stay up
+UI := etl_lib/view/ui
+VIEW := etl_lib/view/static/view.js
+NPM := PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(UI) --silent
+
+$(UI)/node_modules: $(VENV)/.ready $(UI)/package-lock.json
+	$(NPM) ci
+	@touch $@
+
+$(VIEW): $(UI)/node_modules $(wildcard $(UI)/src/*) $(UI)/vite.config.ts
+	$(NPM) run build >/dev/null
+
+view: $(VIEW)  ## build the view inside Airflow
+
+demo: $(VENV)/.ready $(VIEW)  ## start the local stack, load every sample school twice, stay up
 	$(BIN)/python -m demo $(ARGS)
 
-test: $(VENV)/.ready check  ## the whole test suite, with all set-up
+test: $(VENV)/.ready $(VIEW) check  ## the whole test suite, with all set-up
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.ready  ## ruff, mypy --strict, import-linter, the mappings' linter
+check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter, the mappings' linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/etl check
+	$(NPM) run check
 
 lock: $(VENV)/.ready  ## compile requirements.in to requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt
@@ -38,4 +52,4 @@ schemas: $(VENV)/.ready  ## write the JSON Schemas that editors use
 	$(BIN)/etl schema
 
 clean:  ## remove the local stack's data and the environment
-	rm -rf .local $(VENV)
+	rm -rf .local $(VENV) $(UI)/node_modules $(dir $(VIEW))
