@@ -15,7 +15,7 @@ from rich.table import Table
 
 from demo.words import described, results
 from etl_lib.metrics.read import RunSummary, counts_of, runs_by_id
-from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.status import GREEN, RunStatus
 from local_stack import Stack
 from local_stack.airflow_api import AirflowApi
 from local_stack.sftp_client import upload
@@ -81,7 +81,8 @@ class Nights:
             if night == "night_1" and loaded >= len(NIGHTS):
                 continue  # the first night lies behind this client: an older delivery changes nothing
             if loaded > NIGHTS.index(night):
-                wanted[client_id] = Expected(frozenset({RunStatus.NOTHING_NEW}), None)
+                # after a change of the mapping the same files are read again, and change no row
+                wanted[client_id] = Expected(GREEN, None)
                 continue
             text = (self.samples / client_id / "expected_counts.yaml").read_text(encoding="utf-8")
             counts = yaml.safe_load(text)[night]
@@ -131,6 +132,8 @@ class Nights:
             yield f"ended as {found.status} instead of {wanted}: {found.sentence}"
             return
         if expected.counts is None:
+            if changed := found.inserted + found.updated + found.deleted:
+                yield f"{changed:,} rows changed although the same files had been loaded"
             return
         counted = counts_of(self.url, found.run_seq)
         for fill in sorted(counted.keys() | expected.counts.keys()):
