@@ -34,6 +34,7 @@ demo: $(VENV)/.ready $(VIEW)  ## start the local stack, load every sample school
 	$(BIN)/python -m demo $(ARGS)
 
 test: $(VENV)/.ready $(VIEW) check  ## the whole test suite, with all set-up
+	$(BIN)/python -m local_stack.browser
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter, the mappings' linter

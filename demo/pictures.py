@@ -7,7 +7,12 @@ from pathlib import Path
 from local_stack.browser import signed_in
 
 # name -> address below the user interface, and a text that is there once the page is drawn
-_PAGES = {"integrations": ("/dags", "Lakeside"), "one_integration": ("/dags/lakeside", "Last ")}
+_PAGES = {
+    "clients": ("/plugin/clients", "Lakeside"),
+    "one_client": ("/dags/ashford/plugin/integration", "Account 9"),
+    "integrations": ("/dags", "Lakeside"),
+    "one_integration": ("/dags/lakeside", "Last "),
+}
 
 
 def take_pictures(url: str, user: str, password: str, folder: Path) -> list[Path]:

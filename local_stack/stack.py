@@ -63,6 +63,7 @@ class Stack:
         self.airflow: Airflow | None = None
         if airflow:
             self.airflow = Airflow(self.home / "airflow", repo, self.postgres, bundles or default)
+        self.more_environ: dict[str, str] = {}  # for Airflow, besides what the stack gives it
         self._lock: TextIOWrapper | None = None
 
     def start(self) -> None:
@@ -82,7 +83,7 @@ class Stack:
                 start()
             self.postgres.ensure_database("etl")
             if self.airflow:
-                self.airflow.extra = self.environ()
+                self.airflow.extra = {**self.environ(), **self.more_environ}
                 self.airflow.start(self.on_step)
             self._tell()
         except BaseException:

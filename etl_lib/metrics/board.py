@@ -53,12 +53,14 @@ LEFT JOIN LATERAL (
 """  # noqa: S608 (constants only)
 
 _DAYS = """
-SELECT r.started_at::date AS day, sum(c.inserted)::bigint AS inserted, sum(c.updated)::bigint AS updated,
-       sum(c.unchanged)::bigint AS unchanged,
-       sum(c.deleted_by_row + c.deleted_by_absence)::bigint AS deleted,
-       sum(c.rejected)::bigint AS rejected
-FROM etl.run r JOIN etl.run_count c USING (run_seq)
-WHERE r.started_at >= %(since)s::date AND r.client_id = ANY (%(clients)s::text[]) AND NOT r.dry_run
+SELECT day::date AS day, COALESCE(sum(c.inserted), 0)::bigint AS inserted,
+       COALESCE(sum(c.updated), 0)::bigint AS updated, COALESCE(sum(c.unchanged), 0)::bigint AS unchanged,
+       COALESCE(sum(c.deleted_by_row + c.deleted_by_absence), 0)::bigint AS deleted,
+       COALESCE(sum(c.rejected), 0)::bigint AS rejected
+FROM generate_series(%(since)s::date, %(until)s::date, interval '1 day') day
+LEFT JOIN etl.run r ON r.started_at >= day AND r.started_at < day + interval '1 day'
+    AND r.client_id = ANY (%(clients)s::text[]) AND NOT r.dry_run
+LEFT JOIN etl.run_count c USING (run_seq)
 GROUP BY 1 ORDER BY 1
 """
 
@@ -69,9 +71,9 @@ def newest_runs(url: str, client_ids: Sequence[str], day: date | None = None) ->
     return _rows(url, _NEWEST, {"clients": list(client_ids), "day": day})
 
 
-def days(url: str, client_ids: Sequence[str], since: date) -> list[DictRow]:
-    """What was done with records on each day (UTC) from `since` on; days without any are not there."""
-    return _rows(url, _DAYS, {"clients": list(client_ids), "since": since})
+def days(url: str, client_ids: Sequence[str], since: date, until: date) -> list[DictRow]:
+    """What was done with records on each day (UTC) from `since` to `until`."""
+    return _rows(url, _DAYS, {"clients": list(client_ids), "since": since, "until": until})
 
 
 def client_history(url: str, client_id: str, limit: int = 90) -> dict[str, list[DictRow]]:

@@ -88,8 +88,9 @@ def create_app(
     @app.get("/api/days")
     def records_per_day(may: reads) -> dict[str, Any]:
         """What was done with records on each of the last 30 days (UTC)."""
-        since = datetime.now(UTC).date() - timedelta(days=_CHART_DAYS - 1)
-        return {"since": since, "days": days(database_url(), sorted(may), since)}
+        until = datetime.now(UTC).date()
+        since = until - timedelta(days=_CHART_DAYS - 1)
+        return {"since": since, "days": days(database_url(), sorted(may), since, until)}
 
     @app.get("/api/clients/{client_id}")
     def client(client_id: str, may: reads) -> dict[str, Any]:

@@ -89,7 +89,11 @@ def airflow(
         "kwargs": {"project": str(project), "refresh_interval": 1},
     }
     home = make_home("stack")
-    with Stack(home, repo, (GOOD, BROKEN, SILENT), bundles=[bundle]) as stack:
+    stack = Stack(home, repo, (GOOD, BROKEN, SILENT), bundles=[bundle])
+    stack.more_environ["ETL_INCLUDE"] = str(
+        project / "include"
+    )  # the view reads the mappings as well
+    with stack:
         assert stack.airflow is not None
         entities = Project(project / "include", "development").entities
         migrate_if_needed(stack.etl_database_url, entities)

@@ -124,6 +124,7 @@ def test_a_client_that_did_not_run_that_day_is_not_due_and_keeps_its_last_succes
 
 def test_records_per_day_are_the_sums_of_that_day(asked: Asked) -> None:
     found = {day["day"]: day for day in asked("/api/days").json()["days"]}
+    assert len(found) == 30
     today = found[(NOW - timedelta(seconds=60)).date().isoformat()]
     assert (today["inserted"], today["rejected"]) == (7, 2)
     three_ago = found[(NOW - timedelta(days=3, seconds=60)).date().isoformat()]
@@ -169,7 +170,7 @@ def test_every_route_is_one_of_those_that_are_tried(database_url: str) -> None:
 def test_a_viewer_of_one_school_sees_that_school_only(asked: Asked) -> None:
     mine = {"metro"}
     assert {c["client_id"] for c in asked("/api/clients", may=mine).json()["clients"]} == mine
-    assert asked("/api/days", may=mine).json()["days"] == []
+    assert sum(day["inserted"] for day in asked("/api/days", may=mine).json()["days"]) == 0
     assert asked("/api/clients/lakeside", may=mine).status_code == 403
     assert asked("/api/clients/lakeside/run?run_id=x", may=mine).status_code == 403
     assert asked("/api/clients/metro", may=mine).status_code == 200

@@ -7,6 +7,8 @@ const PARTS: [string, string][] = [
 ];
 
 export function RecordsChart({ data, by }: { data: object[]; by: string }) {
+  const any = data.some((one) => PARTS.some(([part]) => (one as Record<string, number | null>)[part]));
+  if (!any) return <p className="iv-muted">No records in this time.</p>;
   return (
     <ResponsiveContainer width="100%" height={200}>
       <BarChart data={data} margin={{ top: 4, right: 8, bottom: 0, left: 8 }}>
@@ -17,9 +19,9 @@ export function RecordsChart({ data, by }: { data: object[]; by: string }) {
           formatter={(value) => count(Number(value))}
           contentStyle={{ background: "var(--chakra-colors-bg)", borderColor: "var(--chakra-colors-border)" }}
         />
-        <Legend />
+        <Legend formatter={(part) => <span style={{ color: "var(--chakra-colors-fg)" }}>{part}</span>} />
         {PARTS.map(([part, colour]) => (
-          <Bar key={part} dataKey={part} stackId="records" fill={colour} isAnimationActive={false} />
+          <Bar key={part} dataKey={part} stackId="records" maxBarSize={40} fill={colour} isAnimationActive={false} />
         ))}
       </BarChart>
     </ResponsiveContainer>

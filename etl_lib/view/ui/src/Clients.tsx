@@ -1,12 +1,12 @@
 // The list of all integrations: which need somebody, and what became of each school's files.
 import { useMemo, useRef } from "react";
 import {
-  createColumnHelper, flexRender, getCoreRowModel, getFilteredRowModel, getSortedRowModel, useReactTable,
+  createColumnHelper, flexRender, getCoreRowModel, getSortedRowModel, useReactTable,
 } from "@tanstack/react-table";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type Board, type Card, type Day, useApi } from "./api";
 import { RecordsChart } from "./Chart";
-import { Link, clientPage, runPage, useSearchParams } from "./host";
+import { Link, clientPage, runPage, useQuery } from "./host";
 import { NEEDS_SOMEBODY, Notice, SIGNS, Status, When, count, duration, tone } from "./words";
 
 const LIVE_MS = 3000;
@@ -86,16 +86,10 @@ function csvOf(cards: Card[]): string {
 }
 
 export function Clients() {
-  const [query, setQuery] = useSearchParams();
+  const [query, set] = useQuery();
   const day = query.get("day");
   const { data: board, error } = useApi<Board>(`/clients${day ? `?day=${day}` : ""}`, LIVE_MS);
   const { data: chart } = useApi<{ days: Day[] }>("/days", 60_000);
-  const set = (name: string, value: string) => {
-    const next = new URLSearchParams(query);
-    if (value) next.set(name, value);
-    else next.delete(name);
-    setQuery(next, { replace: true });
-  };
   const search = (query.get("search") ?? "").toLowerCase();
   const status = query.get("status") ?? "";
   const owner = query.get("owner") ?? "";
@@ -108,15 +102,18 @@ export function Clients() {
     [board, status, owner, sis, search],
   );
   const [sortBy, direction] = (query.get("sort") ?? "status").split(":");
+  // the same array as long as it means the same: a new one at each drawing would never let the table rest
+  const sorting = useMemo(() => [{ id: sortBy ?? "status", desc: direction === "desc" }], [sortBy, direction]);
   const columns = useMemo(() => columnsFor(board), [board]);
   const table = useReactTable({
     data: shown, columns,
-    state: { sorting: [{ id: sortBy ?? "status", desc: direction === "desc" }] },
+    state: { sorting },
+    autoResetPageIndex: false,
     onSortingChange: (change) => {
-      const next = typeof change === "function" ? change([{ id: sortBy ?? "status", desc: direction === "desc" }]) : change;
+      const next = typeof change === "function" ? change(sorting) : change;
       set("sort", next[0] ? `${next[0].id}${next[0].desc ? ":desc" : ""}` : "");
     },
-    getCoreRowModel: getCoreRowModel(), getSortedRowModel: getSortedRowModel(), getFilteredRowModel: getFilteredRowModel(),
+    getCoreRowModel: getCoreRowModel(), getSortedRowModel: getSortedRowModel(),
     getRowId: (card) => card.client_id,
   });
   const rows = table.getRowModel().rows;
@@ -139,7 +136,7 @@ export function Clients() {
         {TILES.map((name) => {
           const found = cards.filter((card) => card.status === name).length;
           return (
-            <button key={name} type="button" className={`iv-tile iv-${tone(name)}`} aria-pressed={status === name}
+            <button key={name} type="button" className={`iv-tile iv-${tone(name)}`} aria-pressed={status === name} data-none={found ? undefined : ""}
               onClick={() => set("status", status === name ? "" : name)}>
               <b>{count(found)}</b>
               <span aria-hidden="true">{SIGNS[name]}</span> {board.words[name]}

@@ -25,7 +25,7 @@ export function Result({ dagId, runId }: { dagId?: string; runId?: string }) {
         {data.stages.map((stage) => (
           <div key={stage.stage} className="iv-tile">
             <Status status={stage.status} words={{ ...words, succeeded: stage.stage, running: stage.stage }} />
-            <div>{duration(seconds(stage.started_at, stage.ended_at))}{stage.rows > 0 && `, ${count(stage.rows)} rows`}</div>
+            <div>{duration(seconds(stage.started_at, stage.ended_at))}{!stage.ended_at && stage.rows > 0 && `, ${stage.what}: ${count(stage.rows)} rows`}</div>
             {!stage.ended_at && stage.rows_total && (
               <div className="iv-bar"><span style={{ width: `${(100 * stage.rows) / stage.rows_total}%` }} /></div>
             )}

@@ -1,25 +1,26 @@
-// What Airflow's own page gives to apps inside it: the router that its links and its address bar follow.
-import type { MouseEvent, ReactNode } from "react";
+// Links and the address bar. Not the router's own link and search parameters: they change pages in a transition, in which
+// Airflow 3.3.2 makes a plugin's lazy component anew at each try, so that the address changes and the page never does.
+import { type ReactNode, useState } from "react";
 
-type Router = {
-  useNavigate: () => (to: string, options?: { flushSync: boolean }) => void;
-  useHref: (to: string) => string;
-  useSearchParams: () => [URLSearchParams, (next: URLSearchParams, options?: { replace: boolean }) => void];
-};
+type Router = { useHref: (to: string) => string };
+const { useHref } = (globalThis as unknown as { ReactRouterDOM: Router }).ReactRouterDOM;
 
-const { useNavigate, useHref, useSearchParams } = (globalThis as unknown as { ReactRouterDOM: Router }).ReactRouterDOM;
-export { useSearchParams };
-
-// Not the router's own link: it changes pages in a transition, in which Airflow 3.3.2 makes a plugin's lazy component
-// anew at each try, so that the address changes and the page never does. A synchronous change shows it at once.
 export function Link({ to, children }: { to: string; children: ReactNode }) {
-  const navigate = useNavigate();
-  const go = (event: MouseEvent) => {
-    if (event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    event.preventDefault();
-    navigate(to, { flushSync: true });
+  return <a href={useHref(to)}>{children}</a>;
+}
+
+// What somebody has chosen to see stands in the address, so that a link shows the same to others.
+export function useQuery(): [URLSearchParams, (name: string, value: string) => void] {
+  const [query, setQuery] = useState(() => new URLSearchParams(window.location.search));
+  const set = (name: string, value: string) => {
+    const next = new URLSearchParams(window.location.search);
+    if (value) next.set(name, value);
+    else next.delete(name);
+    const text = next.toString();
+    window.history.replaceState(window.history.state, "", window.location.pathname + (text ? `?${text}` : ""));
+    setQuery(next);
   };
-  return <a href={useHref(to)} onClick={go}>{children}</a>;
+  return [query, set];
 }
 
 export const clientPage = (clientId: string) => `/dags/${encodeURIComponent(clientId)}/plugin/integration`;

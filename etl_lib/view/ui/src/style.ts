@@ -29,7 +29,7 @@ const CSS = `
 .iv-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: 8px; }
 .iv-bar { height: 6px; background: var(--chakra-colors-border); border-radius: 3px; overflow: hidden; min-width: 80px; }
 .iv-bar span { display: block; height: 100%; background: var(--chakra-colors-running-solid, #2b6cb0); }
-@media (max-width: 700px) { .iv { padding: 8px; } .iv-wide { display: none; } }
+@media (max-width: 700px) { .iv { padding: 8px; } .iv-tile[data-none] { display: none; } .iv-tile { min-width: 96px; padding: 6px 10px; } }
 `;
 
 export function addStyle(): void {
