@@ -45,7 +45,11 @@ def create_app(
 
     It raises 401 for somebody who is not logged in. Every answer about clients holds those only.
     """
-    app = FastAPI(title="Integrations", description="What became of the schools' deliveries.")
+    # FastAPI's own pages would be open to everybody and load scripts from elsewhere
+    app = FastAPI(
+        title="Integrations", description="What became of the schools' deliveries.",
+        docs_url=None, redoc_url=None, openapi_url=None,
+    )  # fmt: skip
     directory = Directory(project)
     today = Once(lambda: newest_runs(database_url(), list(directory.clients())))
     reads = Annotated[set[str], Depends(readable)]
@@ -117,6 +121,11 @@ def create_app(
             row["owner"] = known.owner if known else ""
             row["level"] = known.level if known else ""
         return {"generated_at": datetime.now(UTC), "words": WORDS, **report}
+
+    @app.get("/api/openapi.json", include_in_schema=False)
+    def described(_: reads) -> dict[str, Any]:
+        """This API, as OpenAPI describes it."""
+        return app.openapi()
 
     if STATIC.is_dir():
         app.mount("/static", StaticFiles(directory=STATIC), name="static")
