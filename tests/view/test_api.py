@@ -152,6 +152,7 @@ ROUTES = [
     "/api/days",
     "/api/clients/lakeside",
     "/api/clients/lakeside/run?run_id=x",
+    "/api/openapi.json",
 ]
 
 
