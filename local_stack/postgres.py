@@ -6,7 +6,6 @@ import hashlib
 import tempfile
 import warnings
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -67,15 +66,3 @@ class PostgresServer:
     def url(self, database: str) -> str:
         """psycopg's URL of a database."""
         return f"postgresql://postgres@/{database}?host={quote(str(self._short()))}"
-
-    def __enter__(self) -> PostgresServer:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()

@@ -65,7 +65,7 @@ def test_a_search_is_kept_in_the_address(airflow: RunningAirflow, page: Page) ->
 def test_a_run_goes_from_running_to_its_end_before_ones_eyes(
     airflow: RunningAirflow, page: Page
 ) -> None:
-    airflow.deliver("night_1")
+    airflow.deliver("night_2")
     page.goto(address(airflow, "/plugin/clients"))
     row = page.locator(f"tr[data-client={GOOD}]")
     expect(row).to_be_visible()
