@@ -8,11 +8,26 @@ from pydantic import Field
 
 from etl_lib.config.entity import Model
 from etl_lib.config.project import ResolvedMapping
+from etl_lib.run import folder_name
 
 # Columns of every file of rejected rows (Parquet, all strings but `line`):
 #   file, line (int64; 0: the whole file), key (null when it cannot be read), column (null: the
 #   whole row), code (see messages.py). One line per fault; a row with two faults has two.
 REJECT_COLUMNS = ("file", "line", "key", "column", "code")
+
+
+def keys_key(run_id: str) -> str:
+    """Where the archive keeps which keys a run's delivery held, for tracing one record.
+
+    Parquet, one row per row that was not rejected: feed, entity, key, file, line (int64), outcome
+    (sent, deleted: the row says so itself, duplicate, filtered).
+    """
+    return f"runs/{folder_name(run_id)}/keys.parquet"
+
+
+def masked(key: str) -> str:
+    """A key that a person can recognise who knows it, and nobody else can read."""
+    return f"{key[:2]}***" if len(key) > 4 else "***"
 
 
 class DeliveredFile(Model):

@@ -203,7 +203,8 @@ def bucket(conn_id: str, name: str) -> Any:
     from etl_lib.storage import Storage
 
     hook = S3Hook(aws_conn_id=conn_id)
-    settings = _existing(lambda: hook.conn_config)
+    _existing(lambda: hook.get_connection(conn_id))  # the provider goes on without one
+    settings = hook.conn_config
     keys = hook.get_credentials()
     return Storage.s3(
         name,

@@ -10,6 +10,7 @@ from etl_lib.cli.check import check, schema
 from etl_lib.cli.docs import docs
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.run import run
+from etl_lib.cli.trace import trace
 from etl_lib.errors import EtlError, FixTheSetup
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app.command()(schema)
 app.command()(docs)
 app.command()(migrate)
 app.command()(run)
+app.command()(trace)
 
 
 def main() -> None:

@@ -82,9 +82,14 @@ def at_rest(resolved: ResolvedMapping) -> ResolvedMapping:
     return resolved.model_copy(update={"mapping": mapping})
 
 
+def local_home() -> Storage:
+    """Where runs without Airflow keep their files: ETL_HOME, default `.local/etl`."""
+    return Storage.local(Path(os.environ.get(HOME_VARIABLE) or ".local/etl"))
+
+
 def local_run(client_id: str, wishes: Wishes, progress: Any) -> Run:
     """A run without Airflow: archive, staging and outbox lie under ETL_HOME (default `.local/etl`)."""
-    home = Storage.local(Path(os.environ.get(HOME_VARIABLE) or ".local/etl"))
+    home = local_home()
     now = datetime.now(UTC)
     run_id = f"cli__{now:%Y-%m-%dT%H:%M:%S.%f}"
     return Run(

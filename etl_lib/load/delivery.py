@@ -20,7 +20,7 @@ from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
 from etl_lib.load.references import count_unresolved, reject_unknown
 from etl_lib.load.staging import Staged, stage
 from etl_lib.load.tables import table
-from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated
+from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated, masked
 from etl_lib.metrics.ledger import (
     Ledger,
     RejectedRow,
@@ -141,10 +141,10 @@ def _change(
     any_rejected = any(count.rejected for count in counts)
     status = RunStatus.SUCCEEDED_WITH_REJECTS if any_rejected else RunStatus.SUCCEEDED
     loaded = Loaded(status=status, counts=tuple(counts), holds=tuple(holds))
-    samples = _samples(connection, resolved, stamp) if run.wishes.dry_run or holds else []
+    samples = _samples(connection, resolved, stamp)
     record_load(
         connection, run, stamp.run_seq, stamp.change_seq, delivery, resolved.row_contract,
-        _all_full(resolved), loaded,
+        _all_full(resolved), loaded, samples,
     )  # fmt: skip
     return loaded, samples
 
@@ -257,14 +257,13 @@ def _samples(
             sql.SQL(
                 """
                 (SELECT 'insert', t.{key}, ARRAY[]::text[] FROM {table} t
-                 WHERE t.client_id = {client} AND t.first_run_seq = {run} LIMIT {most})
+                 WHERE t.client_id = {client} AND t.change_seq = {change} AND t.first_run_seq = {run}
+                 LIMIT {most})
                 UNION ALL
-                (SELECT h.action, h.key, ARRAY(
-                    SELECT n.key FROM jsonb_each(to_jsonb(t)) n
-                    WHERE n.value IS DISTINCT FROM h.before -> n.key AND n.key = ANY ({fields}))
-                 FROM etl.history h JOIN {table} t ON t.client_id = h.client_id AND t.{key} = h.key
-                 WHERE h.run_seq = {run} AND h.entity = {entity} AND h.action <> 'claim'
-                 LIMIT {most} * 3)
+                SELECT kept.action, kept.key, kept.columns FROM unnest({actions}::text[]) AS one(action),
+                    LATERAL (SELECT h.action, h.key, h.columns FROM etl.history h
+                             WHERE h.run_seq = {run} AND h.entity = {entity} AND h.action = one.action
+                             LIMIT {most}) kept
                 """
             ).format(
                 key=sql.Identifier(entity.key),
@@ -272,7 +271,8 @@ def _samples(
                 client=sql.Literal(stamp.client_id),
                 run=sql.Literal(stamp.run_seq),
                 entity=sql.Literal(entity.entity),
-                fields=sql.Literal(list(entity.fields)),
+                change=sql.Literal(stamp.change_seq),
+                actions=sql.Literal(["update", "delete", "restore"]),
                 most=sql.Literal(_SAMPLES),
             )
         ).fetchall()
@@ -281,8 +281,3 @@ def _samples(
             for action, key, columns in rows
         ]
     return samples
-
-
-def masked(key: str) -> str:
-    """A key that a person can recognise who knows it, and nobody else can read."""
-    return f"{key[:2]}***" if len(key) > 4 else "***"

@@ -73,6 +73,7 @@ def _statement(staged: Staged, shared: SharedColumns, stamp: Stamp) -> sql.Compo
         "change": sql.Literal(stamp.change_seq),
         "differs": _distinct("t", columns, values),
         "changed": _distinct("old", columns, {n: _column("new", n) for n in columns}),
+        "which": _which(columns),
         "set_columns": sql.SQL("").join(
             sql.SQL("{} = {}, ").format(sql.Identifier(n), v) for n, v in values.items()
         ),
@@ -104,6 +105,19 @@ def _value(staged: Staged, name: str, shared: SharedColumns) -> sql.Composed:
                 "THEN {} ELSE {} END"
             ).format(other.name, staged.key, staged.key, sql.Identifier(name), theirs, value)
     return value
+
+
+def _which(columns: list[str]) -> sql.Composable:
+    """An array of the names of the columns in which `old` and `new` differ."""
+    if not columns:
+        return sql.SQL("ARRAY[]::text[]")
+    cases = (
+        sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(
+            _column("old", name), _column("new", name), sql.Literal(name)
+        )
+        for name in columns
+    )
+    return sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(sql.SQL(", ").join(cases))
 
 
 def _distinct(alias: str, columns: list[str], values: Mapping[str, sql.Composed]) -> sql.Composable:
@@ -151,12 +165,14 @@ WITH merged AS (
         old.deleted_at IS NOT NULL AND new.deleted_at IS NULL AS restored,
         old.deleted_at IS NULL AND new.deleted_at IS NOT NULL AS deleted,
         merge_action() = 'UPDATE' AND {changed} AS changed,
+        CASE WHEN merge_action() = 'UPDATE' THEN {which} END AS columns,
         CASE WHEN merge_action() = 'UPDATE' THEN to_jsonb(old) END AS before
 ), kept AS (
-    INSERT INTO etl.history (client_id, entity, key, run_seq, action, before)
-    SELECT {client}, {entity}, key, {run},
+    INSERT INTO etl.history (client_id, entity, key, run_seq, feed, action, columns, before)
+    SELECT {client}, {entity}, key, {run}, {feed},
            CASE WHEN deleted THEN 'delete' WHEN restored THEN 'restore'
-                WHEN changed THEN 'update' ELSE 'claim' END, before
+                WHEN changed THEN 'update' ELSE 'claim' END,
+           CASE WHEN deleted THEN '{{}}' ELSE columns END, before
     FROM merged WHERE action = 'UPDATE'
 )
 SELECT count(*) FILTER (WHERE action = 'INSERT'),
@@ -204,8 +220,8 @@ WITH gone AS (
       AND {scope}
     RETURNING t.{key} AS key, new.deleted_at IS NOT NULL AS deleted, to_jsonb(old) AS before
 ), kept_before AS (
-    INSERT INTO etl.history (client_id, entity, key, run_seq, action, before)
-    SELECT {client}, {entity}, key, {run}, CASE WHEN deleted THEN 'delete' ELSE 'claim' END, before
+    INSERT INTO etl.history (client_id, entity, key, run_seq, feed, action, before)
+    SELECT {client}, {entity}, key, {run}, {feed}, CASE WHEN deleted THEN 'delete' ELSE 'claim' END, before
     FROM gone
 )
 SELECT count(*) FILTER (WHERE deleted) FROM gone

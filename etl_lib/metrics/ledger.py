@@ -1,4 +1,4 @@
-"""Writes what is recorded about runs, and answers what has been loaded; the only writer of schema `etl`."""
+"""Writes what is recorded about runs, and answers what has been loaded; with `acts.py` the only writer of schema `etl`."""
 
 from __future__ import annotations
 
@@ -286,16 +286,22 @@ def recorded_load(connection: Connection, run: Run) -> Loaded | None:
 
 def record_load(
     connection: Connection, run: Run, run_seq: int, change_seq: int, delivery: Delivery,
-    row_contract: str, content_all_full: bool, loaded: Loaded,
+    row_contract: str, content_all_full: bool, loaded: Loaded, samples: Sequence[Mapping[str, object]],
 ) -> None:  # fmt: skip
     """Write ledger, counts and state; part of the transaction that changed the data."""
     connection.execute(
-        "INSERT INTO etl.load (run_seq, client_id, delivery_seq, delivery_id, row_contract, change_seq, status) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO etl.load (run_seq, client_id, delivery_seq, delivery_id, row_contract, change_seq, "
+        "status, samples) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
         (run_seq, run.client_id, delivery.delivery_seq, delivery.delivery_id, row_contract,
-         change_seq, loaded.status),
+         change_seq, loaded.status, Jsonb(list(samples))),
     )  # fmt: skip
     write_counts(connection, run_seq, loaded.counts)
+    connection.execute(
+        'INSERT INTO etl.run_column (run_seq, entity, "column", rows) '
+        "SELECT run_seq, entity, name, count(*) FROM etl.history, unnest(columns) AS name "
+        "WHERE run_seq = %s AND action IN ('update', 'restore') GROUP BY 1, 2, 3",
+        (run_seq,),
+    )
     connection.execute(
         "INSERT INTO etl.client_state "
         "(client_id, delivery_seq, delivery_id, delivered_on, row_contract, content_all_full) "
@@ -336,4 +342,11 @@ def write_counts(connection: Connection, run_seq: int, counts: Iterable[Counts])
         cursor.executemany(
             f"INSERT INTO etl.run_count (run_seq, {names}) VALUES (%(run_seq)s, {places})",  # noqa: S608
             [{"run_seq": run_seq, **count.model_dump()} for count in counts],
+        )
+        cursor.execute(
+            "UPDATE etl.run SET (read, inserted, updated, unchanged, deleted, rejected, duplicates, filtered) = ("
+            "SELECT sum(read), sum(inserted), sum(updated), sum(unchanged), "
+            "sum(deleted_by_row + deleted_by_absence), sum(rejected), sum(duplicates), sum(filtered) "
+            "FROM etl.run_count c WHERE c.run_seq = %(run)s) WHERE run_seq = %(run)s",
+            {"run": run_seq},
         )

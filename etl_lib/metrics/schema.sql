@@ -28,10 +28,20 @@ CREATE TABLE IF NOT EXISTS etl.run (
     started_at   timestamptz NOT NULL DEFAULT now(),
     ended_at     timestamptz,
     sentence     text        NOT NULL DEFAULT '',
+    -- sums over etl.run_count, written with it: a list of 500 clients reads nothing else
+    read         bigint,
+    inserted     bigint,
+    updated      bigint,
+    unchanged    bigint,
+    deleted      bigint,
+    rejected     bigint,
+    duplicates   bigint,
+    filtered     bigint,
     UNIQUE (dag_id, run_id)
 );
 CREATE INDEX IF NOT EXISTS run_client ON etl.run (client_id, started_at DESC);
 CREATE INDEX IF NOT EXISTS run_started ON etl.run (started_at DESC);
+CREATE INDEX IF NOT EXISTS run_at_work ON etl.run (started_at) WHERE ended_at IS NULL;
 
 CREATE TABLE IF NOT EXISTS etl.run_stage (
     run_seq    bigint      NOT NULL REFERENCES etl.run ON DELETE CASCADE,
@@ -77,6 +87,15 @@ CREATE TABLE IF NOT EXISTS etl.run_count (
         read = inserted + updated + unchanged + deleted_by_row + rejected + duplicates + filtered)
 );
 
+-- How many updated rows of an entity differ in which column.
+CREATE TABLE IF NOT EXISTS etl.run_column (
+    run_seq  bigint NOT NULL REFERENCES etl.run ON DELETE CASCADE,
+    entity   text   NOT NULL,
+    "column" text   NOT NULL,
+    rows     bigint NOT NULL,
+    PRIMARY KEY (run_seq, entity, "column")
+);
+
 -- Exactly once: a run that has a row here has been committed; written in the load's transaction.
 CREATE SEQUENCE IF NOT EXISTS etl.change_seq;
 CREATE TABLE IF NOT EXISTS etl.load (
@@ -87,6 +106,7 @@ CREATE TABLE IF NOT EXISTS etl.load (
     row_contract text        NOT NULL,
     change_seq   bigint      NOT NULL UNIQUE,
     status       text        NOT NULL,
+    samples      jsonb       NOT NULL DEFAULT '[]', -- a few changed rows: masked keys, columns
     loaded_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -124,18 +144,20 @@ CREATE TABLE IF NOT EXISTS etl.hold (
 );
 CREATE INDEX IF NOT EXISTS hold_open ON etl.hold (client_id) WHERE status = 'open';
 
--- Before-images of updated and deleted rows, by month so that expiry is a DROP.
+-- Before-images of updated and deleted rows, by month so that expiry is a DROP; columns: which differ.
 CREATE TABLE IF NOT EXISTS etl.history (
     client_id  text        NOT NULL,
     entity     text        NOT NULL,
     key        text        NOT NULL,
     run_seq    bigint      NOT NULL,
+    feed       text        NOT NULL,
     action     text        NOT NULL,
+    columns    text[]      NOT NULL DEFAULT '{}',
     changed_at timestamptz NOT NULL DEFAULT now(),
     before     jsonb       NOT NULL
 ) PARTITION BY RANGE (changed_at);
 CREATE INDEX IF NOT EXISTS history_run ON etl.history (run_seq);
-CREATE INDEX IF NOT EXISTS history_key ON etl.history (client_id, entity, key);
+CREATE INDEX IF NOT EXISTS history_key ON etl.history (client_id, key);
 
 -- The guarded place: which rows were kept out and why; keys, never other values.
 CREATE TABLE IF NOT EXISTS etl.rejected_row (
@@ -150,4 +172,18 @@ CREATE TABLE IF NOT EXISTS etl.rejected_row (
     code      text   NOT NULL
 );
 CREATE INDEX IF NOT EXISTS rejected_row_run ON etl.rejected_row (run_seq);
+CREATE INDEX IF NOT EXISTS rejected_row_key ON etl.rejected_row (client_id, key);
+
+-- What people did: kind is one of metrics/acts.py; until_at: of a snooze; run_seq: which run it is about.
+CREATE TABLE IF NOT EXISTS etl.act (
+    act_seq   bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client_id text        NOT NULL,
+    run_seq   bigint      REFERENCES etl.run ON DELETE CASCADE,
+    kind      text        NOT NULL,
+    by        text        NOT NULL,
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    text      text        NOT NULL DEFAULT '',
+    until_at  timestamptz
+);
+CREATE INDEX IF NOT EXISTS act_client ON etl.act (client_id, at DESC);
 REVOKE ALL ON etl.rejected_row, etl.history FROM PUBLIC;

@@ -29,6 +29,7 @@ from etl_lib.run import Progress, Run
 from etl_lib.storage import Storage
 from etl_lib.transform.duplicates import row_hashes, settle
 from etl_lib.transform.hook import call_hook
+from etl_lib.transform.keys import KeysOfDelivery, kept_keys
 
 BATCH_ROWS = 128 * 1024
 REJECT_SCHEMA = pa.schema(
@@ -55,12 +56,13 @@ def transform(run: Run, extracted: Extracted, validated: Validated) -> Transform
     total = sum(fill.rows_accepted for fill in validated.fills)
     done = 0
     fills = []
-    for fill in resolved.fills():
-        if tables := extracted.tables_of(fill.feed_name):
-            judged = validated.of(fill.feed_name, fill.entity.entity)
-            work = _FillWork(run, fill, tables, judged, lookups, total, done)
-            fills.append(work.write())
-            done += judged.rows_accepted
+    with kept_keys(run) as keys:
+        for fill in resolved.fills():
+            if tables := extracted.tables_of(fill.feed_name):
+                judged = validated.of(fill.feed_name, fill.entity.entity)
+                work = _FillWork(run, fill, tables, judged, lookups, keys, total, done)
+                fills.append(work.write())
+                done += judged.rows_accepted
     return Transformed(fills=tuple(fills))
 
 
@@ -82,6 +84,7 @@ class _FillWork:
     tables: Sequence[ReadTable]
     judged: ValidatedFill
     lookups: Lookups
+    keys: KeysOfDelivery
     total: int
     done: int
     rejects: list[pa.Table] = field(default_factory=list)
@@ -103,6 +106,7 @@ class _FillWork:
                     rows_in += rows
                     writer.write_table(canonical)
             repeated = self._settle(path, schema)
+            self.keys.add_canonical(self.fill, path)
             rows_out = pq.ParquetFile(path).metadata.num_rows
             self.run.workspace.put_file(path, rows_key)
             rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects])
@@ -148,6 +152,7 @@ class _FillWork:
                 for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
                     prepared = prepare(pa.Table.from_batches([batch]), self.fill, self.lookups)
                     keep = prepared.kept
+                    self._filtered(prepared, bad_lines, table.shown)
                     if bad_lines is not None:
                         keep = pc.and_(
                             keep, pc.invert(pc.is_in(prepared.lines, value_set=bad_lines))
@@ -159,6 +164,17 @@ class _FillWork:
                     self.run.progress(
                         Progress("transform", self.fill.name, self.done + rows, self.total)
                     )
+
+    def _filtered(
+        self, prepared: PreparedRows, bad_lines: pa.Int64Array | None, shown: str
+    ) -> None:
+        out = pc.invert(prepared.kept)
+        if not pc.any(out).as_py():
+            return
+        if bad_lines is not None:
+            out = pc.and_(out, pc.invert(pc.is_in(prepared.lines, value_set=bad_lines)))
+        keys = prepared.values[self.fill.entity.key].filter(out)
+        self.keys.add(self.fill, keys, shown, prepared.lines.filter(out), "filtered")
 
     def _rejected_lines(self) -> dict[str, pa.Int64Array]:
         """Lines that validate rejected, by file."""
@@ -264,6 +280,10 @@ class _FillWork:
                 every = pa.repeat(pa.scalar(True), of_file.num_rows)
                 lines, texts = of_file["_line"].combine_chunks(), of_file[key].combine_chunks()
                 self._reject(every, shown, lines, texts, key, "DUPLICATE_KEY")
+        collapsed = table.filter(pa.array(settled.repeated))
+        for shown in pc.unique(collapsed["_file"]).to_pylist():
+            of_file = collapsed.filter(pc.equal(collapsed["_file"], shown))
+            self.keys.add(self.fill, of_file[key], shown, of_file["_line"], "duplicate")
         keep = pa.array(~(settled.lost | settled.repeated))
         pq.write_table(table.filter(keep), path, compression="lz4")
         return int(settled.repeated.sum())

@@ -1,0 +1,65 @@
+"""What people do about a client: acknowledge, note, snooze, check now, look a record up. All is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from psycopg.rows import DictRow, dict_row
+
+from etl_lib.database import connected
+
+
+class Act(StrEnum):
+    """Kinds of acts; the first three are a person's own words, the others are recorded by the view."""
+
+    ACKNOWLEDGE = "acknowledge"  # "I am on it", about the newest run
+    NOTE = "note"
+    SNOOZE = "snooze"  # nobody is needed until a time
+    CHECK_NOW = "check_now"
+    TRACE = "trace"
+    DOWNLOAD = "download"
+
+
+def record_act(
+    url: str, client_id: str, kind: Act, by: str, text: str = "", until_at: datetime | None = None,
+    run_id: str | None = None,
+) -> None:  # fmt: skip
+    """Record that the user `by` did this; about the run `run_id`, or else about the newest one.
+
+    `text` never holds a pupil's value: a key stands in it masked.
+    """
+    with connected(url) as connection:
+        connection.execute(
+            "INSERT INTO etl.act (client_id, run_seq, kind, by, text, until_at) VALUES (%(client)s, "
+            "(SELECT run_seq FROM etl.run WHERE client_id = %(client)s "
+            "AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s) ORDER BY started_at DESC LIMIT 1), "
+            "%(kind)s, %(by)s, %(text)s, %(until)s)",
+            {"client": client_id, "run_id": run_id, "kind": kind, "by": by, "text": text,
+             "until": until_at},
+        )  # fmt: skip
+
+
+def acts_of(url: str, client_id: str, limit: int = 50) -> list[DictRow]:
+    """The client's newest acts first: kind, by, at, text, until_at, and the run_id they are about."""
+    with connected(url) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT a.kind, a.by, a.at, a.text, a.until_at, r.run_id FROM etl.act a "
+            "LEFT JOIN etl.run r USING (run_seq) WHERE a.client_id = %s ORDER BY a.at DESC LIMIT %s",
+            (client_id, limit),
+        ).fetchall()
+
+
+def taken(url: str, client_ids: Sequence[str]) -> list[DictRow]:
+    """Who has taken which client: client_id, run_seq, kind (acknowledge, snooze, note), by, at, text, until_at.
+
+    Only what still counts: the last of each kind; a snooze until its time.
+    """
+    with connected(url) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT DISTINCT ON (client_id, kind) client_id, run_seq, kind, by, at, text, until_at "
+            "FROM etl.act WHERE client_id = ANY (%s) AND kind = ANY (%s) "
+            "AND (until_at IS NULL OR until_at > now()) ORDER BY client_id, kind, at DESC",
+            (list(client_ids), [Act.ACKNOWLEDGE, Act.SNOOZE, Act.NOTE]),
+        ).fetchall()

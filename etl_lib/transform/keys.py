@@ -1,0 +1,71 @@
+"""Remembers which keys a delivery held and on which lines, so that one record can be traced later."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from etl_lib.config.project import Fill
+from etl_lib.manifest import keys_key
+from etl_lib.run import Run
+
+_BATCH_ROWS = 128 * 1024
+_NAME = pa.dictionary(pa.int32(), pa.string())
+_SCHEMA = pa.schema([("feed", _NAME), ("entity", _NAME), ("key", pa.string()), ("file", _NAME),
+                     ("line", pa.int64()), ("outcome", _NAME)])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KeysOfDelivery:
+    """Takes keys in as the rows stream by; see manifest.keys_key for what is kept."""
+
+    writer: pq.ParquetWriter
+
+    def add(
+        self, fill: Fill, keys: pa.StringArray, shown: str, lines: pa.Int64Array, outcome: str
+    ) -> None:
+        """Rows of one file with one outcome."""
+        self._write(fill, keys, _same(shown, len(keys)), lines, _same(outcome, len(keys)))
+
+    def add_canonical(self, fill: Fill, path: Path) -> None:
+        """All rows of a fill's canonical file: sent, or saying of themselves that they are deleted."""
+        columns = [fill.entity.key, "_file", "_line", "_deleted"]
+        for batch in pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=columns):
+            outcome = pc.if_else(batch["_deleted"], "deleted", "sent").dictionary_encode()
+            files = batch["_file"].dictionary_encode()
+            self._write(fill, batch[fill.entity.key], files, batch["_line"], outcome)
+
+    def _write(
+        self, fill: Fill, keys: pa.StringArray, files: pa.Array, lines: pa.Int64Array, outcome: pa.Array
+    ) -> None:  # fmt: skip
+        rows = len(keys)
+        columns = [
+            _same(fill.feed_name, rows),
+            _same(fill.entity.entity, rows),
+            keys,
+            files,
+            lines,
+            outcome,
+        ]
+        self.writer.write_table(pa.table(columns, schema=_SCHEMA))
+
+
+def _same(text: str, rows: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), [text])
+
+
+@contextmanager
+def kept_keys(run: Run) -> Iterator[KeysOfDelivery]:
+    """Puts the keys into the archive at the end of the block; a repetition replaces them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "keys.parquet"
+        with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+            yield KeysOfDelivery(writer)
+        run.archive.put_file(path, keys_key(run.run_id))
