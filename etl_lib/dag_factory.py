@@ -20,6 +20,8 @@ from etl_lib.tasks import (
 
 # A run that waits for its files or for approval is active: the next night must still find room.
 MAX_ACTIVE_RUNS = 3
+# A stage that hangs is ended; waiting for files does not count, it is done by the triggerer.
+STAGE_LIMIT = timedelta(hours=6)
 PARAMS = {
     "approve": Param(
         False, type="boolean", title="Approve",
@@ -101,6 +103,7 @@ def _dag(project: Project, client_id: str, *, retries: int, owner: str, **descri
         "retry_delay": timedelta(seconds=15),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),
+        "execution_timeout": STAGE_LIMIT,
     }
     with DAG(
         dag_id=client_id,

@@ -350,6 +350,27 @@ _ALL = (
         "Clear the whole run so that it begins again with extract.",
     ),
     _system(
+        "STAGE_STOPPED",
+        "A stage was ended from outside: by a person, a time limit or the machine.",
+        "Clear the failed task: it goes on where it stopped, and nothing is half loaded. "
+        "If it happens again, look at the worker's memory.",
+    ),
+    _system(
+        "RUN_NEVER_BEGAN",
+        "Airflow ended the run before its first task had recorded anything.",
+        "Look at the run's tasks in Airflow, then clear the run.",
+    ),
+    _system(
+        "RUN_TIMED_OUT",
+        "The run took longer than it may, and Airflow ended it.",
+        "Clear the run; if it is slow again, look at its stages for the one that hangs.",
+    ),
+    _system(
+        "REPORT_LOST",
+        "The delivery was loaded, but the report for the school was not written.",
+        "Clear the task report; nothing is loaded twice.",
+    ),
+    _system(
         "INTERNAL",
         "Something happened that we did not foresee.",
         "Read the Airflow log of the failed task and report it to the data engineers.",

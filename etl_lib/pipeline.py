@@ -167,6 +167,12 @@ def recorded(run: Run, stage: str) -> Iterator[Run]:
         ledger.say(run, stage, [Fault("INTERNAL", f"{type(error).__name__} in {stage}.")])
         ledger.end_stage(run, stage, RunStatus.FAILED)
         raise
+    except BaseException:
+        # a time limit of Airflow, Ctrl-C: said in the moment that is left
+        fault = Fault("STAGE_STOPPED", f"{stage} was stopped before its end.")
+        ledger.say(run, stage, [fault])
+        ledger.end_stage(run, stage, RunStatus.FAILED)
+        raise
     ledger.end_stage(run, stage, RunStatus.SUCCEEDED)
 
 

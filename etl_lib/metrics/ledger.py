@@ -1,4 +1,4 @@
-"""Writes what is recorded about runs, and answers what has been loaded; with `acts.py` the only writer of schema `etl`."""
+"""Writes what is recorded about runs, and answers what has been loaded."""
 
 from __future__ import annotations
 
@@ -111,7 +111,8 @@ class Ledger:
                 "VALUES (%s, %s, %s, %s, %s, %s, %s) "
                 "ON CONFLICT (dag_id, run_id) DO UPDATE SET "
                 "status = CASE WHEN etl.run.run_seq IN (SELECT run_seq FROM etl.load) "
-                "THEN etl.run.status ELSE excluded.status END, ended_at = NULL RETURNING run_seq",
+                "THEN etl.run.status ELSE excluded.status END, ended_at = NULL, "
+                "dry_run = excluded.dry_run RETURNING run_seq",
                 (run.client_id, run.dag_id, run.run_id, environment, RunStatus.RUNNING,
                  run.wishes.dry_run, run.started_at),
             ).fetchone()  # fmt: skip
@@ -127,8 +128,13 @@ class Ledger:
             )
 
     def begin_stage(self, run: Run, stage: str) -> None:
-        """A stage starts (again)."""
+        """A stage starts (again), and with it a run that had ended."""
         with connected(self.url) as connection:
+            connection.execute(
+                "UPDATE etl.run SET status = %s, ended_at = NULL WHERE dag_id = %s AND run_id = %s "
+                "AND ended_at IS NOT NULL",
+                (RunStatus.RUNNING, run.dag_id, run.run_id),
+            )
             connection.execute(
                 "INSERT INTO etl.run_stage (run_seq, stage, status) SELECT run_seq, %s, %s FROM etl.run "
                 "WHERE dag_id = %s AND run_id = %s ON CONFLICT (run_seq, stage) DO UPDATE SET "
@@ -184,7 +190,7 @@ class Ledger:
                 (run.dag_id, run.run_id),
             ).fetchone()
             if stage is None:
-                return (Fault("INTERNAL", "The run ended before its first stage began."),)
+                return (Fault("RUN_NEVER_BEGAN", "The run ended before its first stage began."),)
             name, status, run_seq = stage
             rows = connection.execute(
                 "SELECT code, text, place FROM etl.run_message WHERE run_seq = %s AND stage = %s "
@@ -192,7 +198,7 @@ class Ledger:
                 (run_seq, name),
             ).fetchall()
         if status == RunStatus.RUNNING:
-            return (Fault("INTERNAL", f"The process of {name} was ended from outside."),)
+            return (Fault("STAGE_STOPPED", f"The process of {name} was ended from outside."),)
         return tuple(Fault(code, text, place) for code, text, place in rows)
 
     def end_run(self, run: Run, status: RunStatus, sentence: str) -> None:
@@ -276,12 +282,17 @@ def recorded_load(connection: Connection, run: Run) -> Loaded | None:
     if load is None:
         return None
     status, run_seq = load
+    return Loaded(status=status, counts=recorded_counts(connection, run_seq), repeated=True)
+
+
+def recorded_counts(connection: Connection, run_seq: int) -> tuple[Counts, ...]:
+    """The counts that the run has committed; empty when it has not."""
     with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
         rows = cursor.execute(
             f"SELECT {', '.join(_COUNTS)} FROM etl.run_count WHERE run_seq = %s",  # noqa: S608
             (run_seq,),
         ).fetchall()
-    return Loaded(status=status, counts=tuple(Counts(**row) for row in rows), repeated=True)
+    return tuple(Counts(**row) for row in rows)
 
 
 def record_load(
