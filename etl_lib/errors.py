@@ -74,6 +74,10 @@ class NeedsApproval(EtlError):
     """A person decides whether this delivery is loaded; nothing was changed."""
 
 
+class NotNow(EtlError):
+    """What a person asked for cannot begin at the moment; he asks again later."""
+
+
 class FixTheSetup(EtlError):
     """A connection, table or permission is missing: on-call mends it; retrying cannot help."""
 

@@ -360,6 +360,13 @@ _ALL = (
         "Airflow ended the run before its first task had recorded anything.",
         "Look at the run's tasks in Airflow, then clear the run.",
     ),
+    Message(
+        "CANNOT_CHECK_NOW",
+        Level.WARNING,
+        Owner.ACCOUNT_MANAGER,
+        "A new run cannot be started now.",
+        "Wait until the run at work has ended; a paused integration is switched on in Airflow by on-call.",
+    ),
     _system(
         "RUN_TIMED_OUT",
         "The run took longer than it may, and Airflow ended it.",

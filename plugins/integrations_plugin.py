@@ -13,20 +13,12 @@ _BUNDLE = f"{_PREFIX}/static/view.js"
 
 def _app() -> Any:
     """The web app behind Airflow's login."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.core_api.security import get_user
-    from fastapi import Depends
-
     from etl_lib.config.project import Project
-    from etl_lib.database import database_url
+    from etl_lib.host import airflow_host
     from etl_lib.view.api import create_app
 
-    who = Depends(get_user)
-
-    def readable(user: Any = who) -> set[str]:
-        return set(get_auth_manager().get_authorized_dag_ids(user=user, method="GET"))
-
-    return create_app(readable, database_url, Project.load())
+    project = Project.load()
+    return create_app(airflow_host(project), project)
 
 
 def _is_api_server() -> bool:
@@ -45,4 +37,5 @@ class IntegrationsPlugin(AirflowPlugin):
          "nav_top_level": True},
         {"name": "Integration", "bundle_url": _BUNDLE, "destination": "dag", "url_route": "integration"},
         {"name": "Result", "bundle_url": _BUNDLE, "destination": "dag_run", "url_route": "result"},
+        {"name": "Need", "bundle_url": _BUNDLE, "destination": "dashboard", "url_route": "need"},
     ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -48,18 +47,4 @@ def acts_of(url: str, client_id: str, limit: int = 50) -> list[DictRow]:
             "SELECT a.kind, a.by, a.at, a.text, a.until_at, r.run_id FROM etl.act a "
             "LEFT JOIN etl.run r USING (run_seq) WHERE a.client_id = %s ORDER BY a.at DESC LIMIT %s",
             (client_id, limit),
-        ).fetchall()
-
-
-def taken(url: str, client_ids: Sequence[str]) -> list[DictRow]:
-    """Who has taken which client: client_id, run_seq, kind (acknowledge, snooze, note), by, at, text, until_at.
-
-    Only what still counts: the last of each kind; a snooze until its time.
-    """
-    with connected(url) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(
-            "SELECT DISTINCT ON (client_id, kind) client_id, run_seq, kind, by, at, text, until_at "
-            "FROM etl.act WHERE client_id = ANY (%s) AND kind = ANY (%s) "
-            "AND (until_at IS NULL OR until_at > now()) ORDER BY client_id, kind, at DESC",
-            (list(client_ids), [Act.ACKNOWLEDGE, Act.SNOOZE, Act.NOTE]),
         ).fetchall()

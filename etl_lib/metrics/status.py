@@ -23,6 +23,10 @@ class RunStatus(StrEnum):
 
 GREEN = frozenset({RunStatus.SUCCEEDED, RunStatus.SUCCEEDED_WITH_REJECTS, RunStatus.NOTHING_NEW})
 OPEN = frozenset({RunStatus.WAITING, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL})
+# Nothing goes on before a person does something.
+NEEDS_SOMEBODY = frozenset(
+    {RunStatus.FAILED, RunStatus.NOT_RECEIVED, RunStatus.AWAITING_APPROVAL, RunStatus.REFUSED}
+)
 
 # What account managers call each status; NOT_DUE is a day without a run.
 NOT_DUE = "not_due"

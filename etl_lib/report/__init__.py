@@ -1,5 +1,6 @@
 """Says what became of a run: to the school in its outbox, to people in a sentence, to the metrics."""
 
+from etl_lib.report.outbox import REJECTED_HEADER, rejected_cells
 from etl_lib.report.outcome import Outcome, report, status_of
 
-__all__ = ["Outcome", "report", "status_of"]
+__all__ = ["REJECTED_HEADER", "Outcome", "rejected_cells", "report", "status_of"]

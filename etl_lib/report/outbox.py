@@ -12,7 +12,7 @@ from etl_lib.messages import Owner, message
 from etl_lib.metrics.ledger import RejectedRow
 from etl_lib.storage import Storage
 
-HEADER = ("file", "line", "key", "column", "code", "reason", "remedy")
+REJECTED_HEADER = ("file", "line", "key", "column", "code", "reason", "remedy")
 # A cell that starts so is run as a formula by spreadsheets:
 # https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -38,19 +38,8 @@ def write_reports(
     if rows:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\r\n")
-        writer.writerow(HEADER)
-        for file, line, key, column, code in rows:
-            known = message(code)
-            cells = (
-                file,
-                str(line or ""),
-                key or "",
-                column or "",
-                code,
-                known.meaning,
-                known.remedy,
-            )
-            writer.writerow([inert(cell) for cell in cells])
+        writer.writerow(REJECTED_HEADER)
+        writer.writerows(rejected_cells(rows))
         written.append(f"{name}_rejected.csv")
         outbox.write_bytes(written[-1], b"\xef\xbb\xbf" + buffer.getvalue().encode())
     written.append(f"{name}_summary.txt")
@@ -59,6 +48,16 @@ def write_reports(
         lines += ["", f"The rows to mend are listed in {name}_rejected.csv, each with its line."]
     outbox.write_bytes(written[-1], ("\n".join(lines).strip() + "\n").encode())
     return tuple(written)
+
+
+def rejected_cells(rows: Iterable[RejectedRow]) -> Iterator[list[str]]:
+    """Rejected rows as lines of the school's CSV: REJECTED_HEADER, all text, inert."""
+    for file, line, key, column, code in rows:
+        known = message(code)
+        cells = (
+            file, str(line or ""), key or "", column or "", code, known.meaning, known.remedy,
+        )  # fmt: skip
+        yield [inert(cell) for cell in cells]
 
 
 def inert(cell: str) -> str:

@@ -1,26 +1,87 @@
 """The JSON API of the view. Every route asks who the user is; nobody sees a client he may not read."""
 
 # no `from __future__ import annotations`: FastAPI reads the routes' annotations, which hold local names
+import csv
+import hashlib
+import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Response
 from fastapi.staticfiles import StaticFiles
+from pydantic_core import to_json
 
 from etl_lib.config.project import Project
-from etl_lib.errors import EtlError
+from etl_lib.errors import EtlError, NotNow
+from etl_lib.manifest import masked
 from etl_lib.messages import CATALOGUE
-from etl_lib.metrics.board import client_history, days, newest_runs, run_report
-from etl_lib.metrics.status import NOT_DUE, WORDS
+from etl_lib.metrics.acts import Act, acts_of, record_act
+from etl_lib.metrics.board import (
+    PAGE_RUNS,
+    client_history,
+    days,
+    newest_runs,
+    rejected_rows,
+    run_report,
+    runs_of,
+)
+from etl_lib.metrics.status import NEEDS_SOMEBODY, NOT_DUE, OPEN, WORDS, RunStatus
+from etl_lib.report import REJECTED_HEADER, rejected_cells
+from etl_lib.storage import Storage
+from etl_lib.trace import Trace, trace
+from etl_lib.view.answers import (
+    ActWish,
+    Begun,
+    Board,
+    Card,
+    Days,
+    History,
+    KeyWish,
+    Need,
+    Report,
+    Runs,
+)
 from etl_lib.view.clients import Directory
 
 STATIC = Path(__file__).with_name("static")
 _FRESH_S = 1.0
 _CHART_DAYS = 30
+_MOST = 1000
+_NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_DOCS = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "style-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
+)
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who looks, which clients he may read, and on which he may act."""
+
+    name: str
+    reads: frozenset[str]
+    may_act: Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the application around the view gives it.
+
+    `visitor`: a FastAPI dependency that gives the Visitor and raises 401 for a stranger. `check_now`
+    starts a run of a client for a user and gives its run_id, or raises an EtlError. `paused`: clients
+    whose schedule stands still. `archives`: where the keys of a client's runs are kept.
+    """
+
+    visitor: Callable[..., Visitor]
+    database_url: Callable[[], str]
+    check_now: Callable[[str, str], str]
+    paused: Callable[[], frozenset[str]]
+    archives: Callable[[str], list[Storage]]
 
 
 class Once:
@@ -32,116 +93,307 @@ class Once:
     def __call__(self) -> Any:
         """The answer, at most a second old."""
         with self._lock:
-            if time.monotonic() - self._at >= _FRESH_S:
+            if self._answer is None or time.monotonic() - self._at >= _FRESH_S:
                 self._answer = self._ask()
                 self._at = time.monotonic()
             return self._answer
 
 
-def create_app(
-    readable: Callable[..., set[str]], database_url: Callable[[], str], project: Project
-) -> FastAPI:
-    """The app; `readable` is a FastAPI dependency that gives the DAGs that the user may read.
+@dataclass(frozen=True)
+class Cards:
+    """The list as it is at an instant: each client's card, ready to be sent."""
 
-    It raises 401 for somebody who is not logged in. Every answer about clients holds those only.
-    """
+    generated_at: datetime
+    status: Mapping[str, str]
+    needs_somebody: frozenset[str]
+    json: Mapping[str, bytes]
+
+
+def create_app(host: Host, project: Project) -> FastAPI:
+    """The app: the API under `/api`, the built view under `/static`."""
     # FastAPI's own pages would be open to everybody and load scripts from elsewhere
     app = FastAPI(
         title="Integrations", description="What became of the schools' deliveries.",
         docs_url=None, redoc_url=None, openapi_url=None,
     )  # fmt: skip
     directory = Directory(project)
-    today = Once(lambda: newest_runs(database_url(), list(directory.clients())))
-    reads = Annotated[set[str], Depends(readable)]
+    url = host.database_url
+    newest: list[Cards] = []
+
+    def cards(day: date | None = None) -> Cards:
+        now = datetime.now(UTC)
+        known = directory.clients()
+        rows = newest_runs(url(), list(known), day)
+        paused = host.paused()
+        made = {
+            row["client_id"]: _card(
+                {**directory.facts(known[row["client_id"]], now), **row}, day or now.date(), now,
+                row["client_id"] in paused, project.environment_name,
+            )
+            for row in rows
+        }  # fmt: skip
+        ready = {client_id: to_json(card) for client_id, card in made.items()}
+        if day is None and newest and newest[0].json == ready:
+            return newest[0]  # nothing has changed: the same answer, of the same instant
+        found = Cards(
+            now,
+            {client_id: card["status"] for client_id, card in made.items()},
+            frozenset(client_id for client_id, card in made.items() if card["needs_somebody"]),
+            ready,
+        )
+        if day is None:
+            newest[:] = [found]
+        return found
+
+    today = Once(cards)
+    asks = Annotated[Visitor, Depends(host.visitor)]
 
     @app.middleware("http")
     async def guarded(request: Any, call_next: Any) -> Response:
         answer: Response = await call_next(request)
-        answer.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+        page = request.url.path.endswith("/api/docs")
+        answer.headers["Content-Security-Policy"] = _DOCS if page else _NOTHING
         answer.headers["X-Content-Type-Options"] = "nosniff"
         if request.url.path.split("/")[-2:-1] != ["static"]:
-            answer.headers["Cache-Control"] = "no-store"
+            answer.headers.setdefault("Cache-Control", "no-store")
         return answer
 
     @app.exception_handler(EtlError)
     async def said(_: Any, error: EtlError) -> Response:
-        text = error.faults[0].message.meaning
-        return Response(text, status_code=503, media_type="text/plain")
+        fault = error.faults[0]
+        if isinstance(error, NotNow):
+            return Response(f"{fault.text} {fault.message.remedy}", 409, media_type="text/plain")
+        return Response(fault.message.meaning, 503, media_type="text/plain")
 
-    @app.get("/api/clients")
+    @app.get("/api/clients", response_model=Board)
     def clients(
-        may: reads, day: Annotated[date | None, Query(description="UTC; today when absent")] = None
-    ) -> dict[str, Any]:
-        """Each client that the user may read, with its newest run up to `day`."""
-        now = datetime.now(UTC)
-        known = directory.clients()
-        rows = today() if day is None else newest_runs(database_url(), list(known), day)
-        wanted = day or now.date()
-        return {
-            "generated_at": now,
-            "day": wanted,
-            "environment": project.environment_name,
-            "words": WORDS,
-            "clients": [
-                _card({**known[row["client_id"]].as_dict(now), **row}, wanted)
-                for row in rows
-                if row["client_id"] in may and row["client_id"] in known
-            ],
+        who: asks,
+        day: Annotated[date | None, Query(description="UTC; today when absent")] = None,
+        limit: Annotated[int, Query(ge=1, le=_MOST)] = _MOST,
+        offset: Annotated[int, Query(ge=0)] = 0,
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """Each client that the user may read, by client_id, with its newest run up to `day`."""
+        found = today() if day is None else cards(day)
+        mine = [client_id for client_id in found.json if client_id in who.reads]
+        head = to_json(
+            {
+                "generated_at": found.generated_at, "day": day or datetime.now(UTC).date(),
+                "environment": project.environment_name, "words": WORDS, "total": len(mine),
+            }
+        )  # fmt: skip
+        shown = b",".join(found.json[client_id] for client_id in mine[offset : offset + limit])
+        body = head[:-1] + b',"clients":[' + shown + b"]}"
+        tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        headers = {
+            "ETag": tag,
+            "Cache-Control": "private, no-cache",
+            "Vary": "Cookie, Authorization",
         }
+        if if_none_match == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(body, media_type="application/json", headers=headers)
+
+    @app.get("/api/need")
+    def need(who: asks) -> Need:
+        """How many clients need somebody today."""
+        found = today()
+        statuses = [status for client_id, status in found.status.items() if client_id in who.reads]
+        return Need(
+            needs_somebody=len(found.needs_somebody & who.reads), total=len(statuses),
+            statuses={status: statuses.count(status) for status in dict.fromkeys(statuses)},
+            words=WORDS,
+        )  # fmt: skip
 
     @app.get("/api/days")
-    def records_per_day(may: reads) -> dict[str, Any]:
-        """What was done with records on each of the last 30 days (UTC)."""
+    def records_per_day(
+        who: asks, number: Annotated[int, Query(alias="days", ge=1, le=366)] = _CHART_DAYS
+    ) -> Days:
+        """What was done with records on each of the last days (UTC)."""
         until = datetime.now(UTC).date()
-        since = until - timedelta(days=_CHART_DAYS - 1)
-        return {"since": since, "days": days(database_url(), sorted(may), since, until)}
+        since = until - timedelta(days=number - 1)
+        return Days.model_validate(
+            {"since": since, "days": days(url(), sorted(who.reads), since, until)}
+        )
 
     @app.get("/api/clients/{client_id}")
-    def client(client_id: str, may: reads) -> dict[str, Any]:
-        """One client: who it is, its runs, feeds, deliveries, rejects by reason, open holds."""
-        known = directory.clients().get(client_id)
-        _must(client_id in may)
-        if known is None:
-            raise HTTPException(404, "There is no such client.")
+    def client(client_id: str, who: asks) -> History:
+        """One client: who it is, its newest runs, feeds, deliveries, rejects by reason, holds, acts."""
+        known = _known(directory, client_id, who)
         now = datetime.now(UTC)
-        history = client_history(database_url(), client_id)
-        return {"client": known.as_dict(now), "words": WORDS, "generated_at": now, **history}
+        history: dict[str, Any] = client_history(url(), client_id)
+        history["rejects"] = [
+            {**row, "meaning": _meaning(row["code"])} for row in history["rejects"]
+        ]
+        return History.model_validate(
+            {
+                "client": directory.facts(known, now), "words": WORDS, "generated_at": now,
+                "may_act": who.may_act(client_id), "paused": client_id in host.paused(),
+                "guide_url": None, "acts": acts_of(url(), client_id), **history,
+            }
+        )  # fmt: skip
+
+    @app.get("/api/clients/{client_id}/runs")
+    def runs(
+        client_id: str, who: asks, before: datetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=_MOST)] = PAGE_RUNS,
+    ) -> Runs:  # fmt: skip
+        """The client's runs, newest first, page by page."""
+        _known(directory, client_id, who)
+        found = runs_of(url(), client_id, before, limit)
+        after = found[-1]["started_at"] if len(found) == limit else None
+        return Runs.model_validate({"runs": found, "next_before": after})
 
     @app.get("/api/clients/{client_id}/run")
-    def run(client_id: str, run_id: Annotated[str, Query()], may: reads) -> dict[str, Any]:
-        """One run, by Airflow's run id: stages, counts, messages and rejects, with what to do."""
-        _must(client_id in may)
-        report = run_report(database_url(), client_id, run_id)
+    def run(client_id: str, run_id: Annotated[str, Query()], who: asks) -> Report:
+        """One run, by Airflow's run id: stages, counts, messages, rejects and changes."""
+        known = _known(directory, client_id, who)
+        report = run_report(url(), client_id, run_id)
         if report is None:
             raise HTTPException(404, "The run has not begun.")
         for row in (*report["messages"], *report["rejects"]):
-            known = CATALOGUE.get(row["code"])
-            row["meaning"] = known.meaning if known else ""
-            row["next_step"] = known.remedy if known else ""
-            row["owner"] = known.owner if known else ""
-            row["level"] = known.level if known else ""
-        return {"generated_at": datetime.now(UTC), "words": WORDS, **report}
+            row |= _said(row["code"])
+        return Report.model_validate(
+            {
+                "generated_at": datetime.now(UTC), "words": WORDS, "client": known.client,
+                "may_act": who.may_act(client_id), **report,
+            }
+        )  # fmt: skip
+
+    @app.get("/api/clients/{client_id}/run/rejected.csv")
+    def rejected(client_id: str, run_id: Annotated[str, Query()], who: asks) -> Response:
+        """The rows that a run rejected, with their keys, as the school gets them; recorded."""
+        _must_act(directory, client_id, who)
+        rows = rejected_rows(url(), client_id, run_id)
+        if not rows:
+            raise HTTPException(404, "This run has rejected no rows.")
+        record_act(url(), client_id, Act.DOWNLOAD, who.name, f"{len(rows)} faults", run_id=run_id)
+        return Response(
+            _csv(rejected_cells(rows)), media_type="text/csv",
+            headers={"Content-Disposition": f'attachment; filename="{client_id}_rejected.csv"'},
+        )  # fmt: skip
+
+    @app.post("/api/clients/{client_id}/trace")
+    def follow(client_id: str, wish: KeyWish, who: asks) -> Trace:
+        """What became of one record, by its key; no values; the look-up is recorded."""
+        _known(directory, client_id, who)
+        record_act(url(), client_id, Act.TRACE, who.name, f"key {masked(wish.key.strip())}")
+        entities = list(project.resolve(client_id).entities.values())
+        return trace(url(), host.archives(client_id), client_id, wish.key, entities)
+
+    @app.post("/api/clients/{client_id}/acts", status_code=204)
+    def act(client_id: str, wish: ActWish, who: asks) -> None:
+        """Acknowledge, note or snooze."""
+        _must_act(directory, client_id, who)
+        if (wish.kind == Act.SNOOZE) != (wish.until_at is not None):
+            raise HTTPException(422, "A snooze, and nothing else, says until when.")
+        if wish.until_at and wish.until_at.tzinfo is None:
+            raise HTTPException(422, "An instant needs its zone.")
+        record_act(
+            url(), client_id, Act(wish.kind), who.name, wish.text, wish.until_at, wish.run_id
+        )
+
+    @app.post("/api/clients/{client_id}/check-now", status_code=201)
+    def check_now(client_id: str, who: asks) -> Begun:
+        """Look for a delivery now: starts a run."""
+        _must_act(directory, client_id, who)
+        run_id = host.check_now(client_id, who.name)
+        record_act(url(), client_id, Act.CHECK_NOW, who.name, run_id)
+        return Begun(run_id=run_id)
 
     @app.get("/api/openapi.json", include_in_schema=False)
-    def described(_: reads) -> dict[str, Any]:
+    def described(_: asks) -> dict[str, Any]:
         """This API, as OpenAPI describes it."""
         return app.openapi()
+
+    @app.get("/api/docs", include_in_schema=False)
+    def documented(_: asks) -> Response:
+        """This API as a page."""
+        return Response(_DOCS_PAGE, media_type="text/html")
 
     if STATIC.is_dir():
         app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
 
-def _must(may: bool) -> None:
-    if not may:
+_DOCS_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Integrations: API</title>
+<link rel="stylesheet" href="../static/swagger-ui.css"></head>
+<body><div id="api"></div>
+<script src="../static/swagger-ui-bundle.js"></script><script src="../static/api_docs.js"></script>
+</body></html>
+"""
+
+
+def _known(directory: Directory, client_id: str, who: Visitor) -> Any:
+    """The client; 403 for one that the visitor may not read, 404 for one that is not there."""
+    if client_id not in who.reads:
         raise HTTPException(403, "You may not read this client.")
+    known = directory.clients().get(client_id)
+    if known is None:
+        raise HTTPException(404, "There is no such client.")
+    return known
 
 
-def _card(row: dict[str, Any], day: date) -> dict[str, Any]:
+def _must_act(directory: Directory, client_id: str, who: Visitor) -> None:
+    _known(directory, client_id, who)
+    if not who.may_act(client_id):
+        raise HTTPException(403, "You may read this client, but not act on it.")
+
+
+def _meaning(code: str) -> str:
+    return CATALOGUE[code].meaning if code in CATALOGUE else ""
+
+
+def _said(code: str) -> dict[str, str]:
+    """The catalogue's words for a code; empty for one that is no longer in it."""
+    known = CATALOGUE.get(code)
+    if known is None:
+        return dict.fromkeys(("level", "meaning", "next_step", "owner"), "")
+    return {
+        "level": known.level, "meaning": known.meaning, "next_step": known.remedy,
+        "owner": known.owner,
+    }  # fmt: skip
+
+
+def _csv(rows: Iterable[Iterable[str]]) -> bytes:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(REJECTED_HEADER)
+    writer.writerows(rows)
+    return b"\xef\xbb\xbf" + buffer.getvalue().encode()
+
+
+def _card(
+    row: dict[str, Any], day: date, now: datetime, paused: bool, environment: str
+) -> dict[str, Any]:
     """A row of the list: a client without a run on the day is not due, and keeps its last words."""
-    started = row["started_at"]
-    still = row["status"] in ("running", "waiting", "awaiting_approval")
-    ran = started is not None and (started.astimezone(UTC).date() == day or still)
-    status = "failed" if row["broken"] else row["status"] if ran else NOT_DUE
-    sentence = "The mapping has a mistake." if row["broken"] else row["sentence"] or ""
-    return {**row, "last_status": row["status"], "status": status, "sentence": sentence}
+    started, taken = row["started_at"], row.pop("taken") or {}
+    still = row["status"] in OPEN and row["status"] != RunStatus.AWAITING_APPROVAL
+    held = row["status"] == RunStatus.AWAITING_APPROVAL
+    ran = started is not None and (started.astimezone(UTC).date() == day or still or held)
+    status = RunStatus.FAILED if row["broken"] else row["status"] if ran else NOT_DUE
+    acknowledged = taken.get(Act.ACKNOWLEDGE)
+    if acknowledged and acknowledged["run_seq"] != row["run_seq"]:
+        acknowledged = None  # it was about an earlier run
+    snoozed = taken.get(Act.SNOOZE)
+    if snoozed and datetime.fromisoformat(snoozed["until_at"]) <= now:
+        snoozed = None
+    card = {
+        **row,
+        "status": status,
+        "last_status": row["status"],
+        "sentence": "The mapping has a mistake." if row["broken"] else row["sentence"] or "",
+        "environment": row["environment"] or environment,
+        "needs_somebody": status in NEEDS_SOMEBODY and not acknowledged and not snoozed,
+        "paused": paused,
+        "recent": row["recent"] or [],
+        "acknowledged": _taken(acknowledged),
+        "snoozed": _taken(snoozed),
+        "note": _taken(taken.get(Act.NOTE)),
+    }
+    return {name: card[name] for name in Card.model_fields}
+
+
+def _taken(act: dict[str, Any] | None) -> dict[str, Any] | None:
+    return act and {name: act[name] for name in ("by", "at", "text", "until_at")}

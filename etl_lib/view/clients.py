@@ -26,10 +26,6 @@ class Client:
     schedule: str = ""
     broken: str = ""
 
-    def as_dict(self, now: datetime) -> dict[str, Any]:
-        """For JSON, with `next_run_at`: the next tick of its schedule after `now`, or None."""
-        return {**asdict(self), "next_run_at": self.next_run_at(now)}
-
     def next_run_at(self, now: datetime) -> datetime | None:
         """The next instant that the schedule names, in UTC."""
         from croniter import croniter
@@ -47,6 +43,7 @@ class Directory:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._known: dict[str, tuple[tuple[int, int], Client]] = {}
+        self._next: dict[Client, datetime] = {}
 
     def clients(self) -> dict[str, Client]:
         """Every client by id."""
@@ -60,6 +57,15 @@ class Directory:
                 self._known[client_id] = known
             found[client_id] = known[1]
         return found
+
+    def facts(self, client: Client, now: datetime) -> dict[str, Any]:
+        """The client for JSON, with `next_run_at`: the next tick of its schedule, or None."""
+        next_run_at = self._next.get(client)
+        if client.schedule and (next_run_at is None or next_run_at <= now):
+            next_run_at = client.next_run_at(now)
+            if next_run_at:
+                self._next[client] = next_run_at
+        return {**asdict(client), "next_run_at": next_run_at}
 
     def _path(self, client_id: str) -> Path:
         return self.project.mapping_path(client_id)

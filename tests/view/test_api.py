@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +14,12 @@ from fastapi import HTTPException
 from fastapi.testclient import TestClient
 
 from etl_lib.config.project import Project
+from etl_lib.errors import NotNow
 from etl_lib.load.tables import migrate_if_needed
 from etl_lib.messages import message
-from etl_lib.view.api import create_app
+from etl_lib.storage import Storage
+from etl_lib.view.answers import Board
+from etl_lib.view.api import Host, Visitor, create_app
 
 REPO = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
@@ -38,6 +42,11 @@ def add_run(
         connection.execute(
             "INSERT INTO etl.run_count VALUES (%s, 'users', 'person', %s, %s, 0, %s, 0, %s, 0, 0, 0, 0, 0)",
             (row[0], read, inserted, read - inserted - rejected, rejected),
+        )
+        connection.execute(
+            "UPDATE etl.run SET (read, inserted, updated, unchanged, deleted, rejected, duplicates, filtered) = "
+            "(%s, %s, 0, %s, 0, %s, 0, 0) WHERE run_seq = %s",
+            (read, inserted, read - inserted - rejected, rejected, row[0]),
         )
     return int(row[0])
 
@@ -76,20 +85,58 @@ def recorded(database_url: str) -> psycopg.Connection[Any]:
     return connection
 
 
+EVERY = frozenset({"lakeside", "metro", "ashford"})
+
+
+class Visit:
+    """A visitor of the app: `reads` None: nobody is logged in; `acts`: clients he may act on."""
+
+    def __init__(self, database_url: str, archive: Path) -> None:
+        self.reads: frozenset[str] | None = EVERY
+        self.acts: frozenset[str] = frozenset()
+        self.paused: frozenset[str] = frozenset()
+        self.started: list[tuple[str, str]] = []
+        self.database_url = database_url
+        host = Host(
+            visitor=self.visitor,
+            database_url=lambda: self.database_url,
+            check_now=self.check_now,
+            paused=lambda: self.paused,
+            archives=lambda client_id: [Storage.local(archive).at("archive", client_id)],
+        )
+        self.app = create_app(host, Project(REPO / "include", "development"))
+        self.client = TestClient(self.app, raise_server_exceptions=False)
+
+    def visitor(self) -> Visitor:
+        if self.reads is None:
+            raise HTTPException(401, "Log in.")
+        return Visitor("vera", self.reads, lambda client_id: client_id in self.acts)
+
+    def check_now(self, client_id: str, user: str) -> str:
+        if client_id in self.paused:
+            raise NotNow.of("CANNOT_CHECK_NOW", "The integration is paused in Airflow.")
+        self.started.append((client_id, user))
+        return "manual__now"
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.client.get(path, params=query or None)
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.client.post(path, json=body)
+
+
 @pytest.fixture
-def asked(database_url: str, recorded: object) -> Asked:
+def visit(database_url: str, recorded: object, tmp_path: Path) -> Visit:
+    return Visit(database_url, tmp_path)
+
+
+@pytest.fixture
+def asked(visit: Visit) -> Asked:
     """`asked(path, may={clients})`; may=None: nobody is logged in."""
 
-    def get(
-        path: str, may: set[str] | None = frozenset({"lakeside", "metro", "ashford"}), **query: Any
-    ) -> Any:
-        def readable() -> set[str]:
-            if may is None:
-                raise HTTPException(401, "Log in.")
-            return set(may)
-
-        app = create_app(readable, lambda: database_url, Project(REPO / "include", "development"))
-        return TestClient(app).get(path, params=query or None)
+    def get(path: str, may: Any = EVERY, **query: Any) -> Any:
+        visit.reads = may if may is None else frozenset(may)
+        return visit.get(path, **query)
 
     return get
 
@@ -104,7 +151,7 @@ def test_each_client_comes_with_its_newest_run_in_a_persons_words(asked: Asked) 
     assert answer["words"][lakeside["status"]] == "loaded, rows to fix"
     assert (lakeside["read"], lakeside["inserted"], lakeside["rejected"]) == (120, 7, 2)
     assert lakeside["usual_duration_s"] == pytest.approx(24, abs=1)
-    assert [run["read"] for run in lakeside["recent"]] == [100] * 5 + [120]
+    assert [run[3] for run in lakeside["recent"]] == [100] * 5 + [120]
     assert datetime.fromisoformat(lakeside["next_run_at"]) > NOW
     assert cards["metro"]["status"] == "failed"
 
@@ -148,24 +195,185 @@ def test_a_run_says_what_to_do_and_who_does_it(asked: Asked) -> None:
 
 
 ROUTES = [
-    "/api/clients",
-    "/api/days",
-    "/api/clients/lakeside",
-    "/api/clients/lakeside/run?run_id=x",
-    "/api/openapi.json",
+    ("GET", "/api/clients"),
+    ("GET", "/api/need"),
+    ("GET", "/api/days"),
+    ("GET", "/api/clients/lakeside"),
+    ("GET", "/api/clients/lakeside/runs"),
+    ("GET", "/api/clients/lakeside/run?run_id=x"),
+    ("GET", "/api/clients/lakeside/run/rejected.csv?run_id=x"),
+    ("POST", "/api/clients/lakeside/trace"),
+    ("POST", "/api/clients/lakeside/acts"),
+    ("POST", "/api/clients/lakeside/check-now"),
+    ("GET", "/api/openapi.json"),
+    ("GET", "/api/docs"),
 ]
+BODIES = {"trace": {"key": "k"}, "acts": {"kind": "note", "text": "t"}}
 
 
-@pytest.mark.parametrize("path", ROUTES)
-def test_nobody_reads_without_a_login(asked: Asked, path: str) -> None:
-    assert asked(path, may=None).status_code == 401
+def call(visit: Visit, method: str, path: str) -> int:
+    body = BODIES.get(path.split("?")[0].rsplit("/", 1)[-1])
+    return int(visit.client.request(method, path, json=body).status_code)
 
 
-def test_every_route_is_one_of_those_that_are_tried(database_url: str) -> None:
-    app = create_app(lambda: set(), lambda: database_url, Project(REPO / "include", "development"))
-    paths = {route.path for route in app.routes} - {"/static"}  # type: ignore[attr-defined]
-    tried = {path.split("?")[0].replace("lakeside", "{client_id}") for path in ROUTES}
-    assert paths == tried
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_nobody_reads_or_acts_without_a_login(visit: Visit, method: str, path: str) -> None:
+    visit.reads, visit.acts = None, EVERY
+    assert call(visit, method, path) == 401
+
+
+@pytest.mark.parametrize(("method", "path"), [r for r in ROUTES if "lakeside" in r[1]])
+def test_a_client_of_others_is_refused_on_every_route(visit: Visit, method: str, path: str) -> None:
+    visit.reads, visit.acts = frozenset({"metro"}), EVERY
+    assert call(visit, method, path) == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [r for r in ROUTES if r[1].split("?")[0].endswith(("acts", "check-now", "rejected.csv"))],
+)
+def test_who_may_only_read_may_not_act(visit: Visit, method: str, path: str) -> None:
+    assert call(visit, method, path) == 403
+    assert visit.started == []
+
+
+def test_every_route_is_one_of_those_that_are_tried(visit: Visit) -> None:
+    found = {
+        (method, route.path)  # type: ignore[attr-defined]
+        for route in visit.app.routes
+        for method in getattr(route, "methods", None) or ()
+    }
+    tried = {(m, p.split("?")[0].replace("lakeside", "{client_id}")) for m, p in ROUTES}
+    assert found == tried
+
+
+def test_every_answer_is_as_the_description_of_the_api_says(visit: Visit) -> None:
+    described = visit.get("/api/openapi.json").json()
+    board = visit.get("/api/clients").json()
+    card = described["components"]["schemas"]["Card"]
+    assert all(one.keys() == card["properties"].keys() for one in board["clients"])
+    Board.model_validate(board)
+    assert "Report" in described["components"]["schemas"]
+
+
+def test_the_list_comes_in_pages(asked: Asked) -> None:
+    first = asked("/api/clients", limit=2).json()
+    rest = asked("/api/clients", limit=2, offset=2).json()
+    assert (first["total"], rest["total"]) == (3, 3)
+    ids = [one["client_id"] for one in (*first["clients"], *rest["clients"])]
+    assert ids == sorted(EVERY)
+
+
+def test_runs_come_in_pages_without_a_gap(asked: Asked) -> None:
+    every = [run["run_id"] for run in asked("/api/clients/lakeside/runs").json()["runs"]]
+    found, before = [], None
+    while True:
+        page = asked(
+            "/api/clients/lakeside/runs", limit=4, **({"before": before} if before else {})
+        )
+        found += [run["run_id"] for run in page.json()["runs"]]
+        if not (before := page.json()["next_before"]):
+            break
+    assert found == every
+    assert len(every) == 6
+
+
+def test_a_list_in_which_nothing_has_changed_is_not_sent_again(visit: Visit) -> None:
+    first = visit.get("/api/clients")
+    again = visit.client.get("/api/clients", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    visit.reads = frozenset({"metro"})
+    other = visit.client.get("/api/clients", headers={"If-None-Match": first.headers["etag"]})
+    assert other.status_code == 200
+
+
+def test_however_many_look_at_the_list_one_query_a_second_is_made(visit: Visit) -> None:
+    queries = 0
+
+    def counted() -> str:
+        nonlocal queries
+        queries += 1
+        return visit.database_url
+
+    host = Host(visit.visitor, counted, visit.check_now, frozenset, lambda _: [])
+    app = TestClient(create_app(host, Project(REPO / "include", "development")))
+    begun = time.monotonic()
+    for _ in range(60):
+        assert app.get("/api/clients").status_code == 200
+    assert 1 <= queries <= (time.monotonic() - begun) + 1
+
+
+def test_what_somebody_has_taken_needs_nobody_else_until_it_happens_again(
+    visit: Visit,
+) -> None:
+    visit.acts = EVERY
+    metro = {c["client_id"]: c for c in visit.get("/api/clients").json()["clients"]}["metro"]
+    assert metro["needs_somebody"] is True
+    assert visit.get("/api/need").json()["needs_somebody"] == 1
+    answer = visit.post("/api/clients/metro/acts", kind="acknowledge", text="I call them.")
+    assert answer.status_code == 204
+    time.sleep(1.1)
+    metro = {c["client_id"]: c for c in visit.get("/api/clients").json()["clients"]}["metro"]
+    assert metro["needs_somebody"] is False
+    assert (metro["acknowledged"]["by"], metro["acknowledged"]["text"]) == ("vera", "I call them.")
+    assert visit.get("/api/need").json()["needs_somebody"] == 0
+    with psycopg.connect(visit.database_url) as connection:
+        add_run(connection, "metro", "failed", days_ago=-0.0001, sentence="Failed again.")
+    time.sleep(1.1)
+    metro = {c["client_id"]: c for c in visit.get("/api/clients").json()["clients"]}["metro"]
+    assert metro["acknowledged"] is None
+    assert metro["needs_somebody"] is True
+
+
+def test_a_snooze_ends_at_its_time_and_needs_one(visit: Visit) -> None:
+    visit.acts = EVERY
+    assert visit.post("/api/clients/metro/acts", kind="snooze").status_code == 422
+    over = (NOW - timedelta(minutes=1)).isoformat()
+    assert visit.post("/api/clients/metro/acts", kind="snooze", until_at=over).status_code == 204
+    assert visit.get("/api/need").json()["needs_somebody"] == 1
+    later = (NOW + timedelta(hours=1)).isoformat()
+    assert visit.post("/api/clients/metro/acts", kind="snooze", until_at=later).status_code == 204
+    time.sleep(1.1)
+    assert visit.get("/api/need").json()["needs_somebody"] == 0
+
+
+def test_check_now_starts_a_run_and_is_recorded_or_says_why_not(visit: Visit) -> None:
+    visit.acts = EVERY
+    answer = visit.post("/api/clients/metro/check-now")
+    assert (answer.status_code, answer.json()) == (201, {"run_id": "manual__now"})
+    assert visit.started == [("metro", "vera")]
+    kinds = [(act["kind"], act["by"]) for act in visit.get("/api/clients/metro").json()["acts"]]
+    assert kinds == [("check_now", "vera")]
+    visit.paused = frozenset({"metro"})
+    answer = visit.post("/api/clients/metro/check-now")
+    assert answer.status_code == 409
+    assert "paused" in answer.text
+    assert len(visit.get("/api/clients/metro").json()["acts"]) == 1
+
+
+def test_the_rejected_rows_are_for_those_who_may_act_and_the_download_is_recorded(
+    visit: Visit,
+) -> None:
+    visit.acts = EVERY
+    run = visit.get("/api/clients/lakeside").json()["runs"][0]
+    answer = visit.get("/api/clients/lakeside/run/rejected.csv", run_id=run["run_id"])
+    lines = answer.content.decode("utf-8-sig").splitlines()
+    assert lines[0] == "file,line,key,column,code,reason,remedy"
+    assert [line.split(",")[:5] for line in lines[1:]] == [
+        ["users.csv", "7", "k", "birth_date", "VALUE_NOT_A_DATE"],
+        ["users.csv", "9", "k", "birth_date", "VALUE_NOT_A_DATE"],
+    ]
+    acts = visit.get("/api/clients/lakeside").json()["acts"]
+    assert [(act["kind"], act["run_id"]) for act in acts] == [("download", run["run_id"])]
+
+
+def test_a_record_is_followed_by_its_key_and_the_look_up_recorded(visit: Visit) -> None:
+    answer = visit.post("/api/clients/lakeside/trace", key="unheard-of")
+    assert answer.status_code == 200
+    assert answer.json()["standing"] == []
+    [act] = visit.get("/api/clients/lakeside").json()["acts"]
+    assert (act["kind"], act["by"], act["text"]) == ("trace", "vera", "key un***")
+    assert visit.post("/api/clients/lakeside/trace", key="").status_code == 422
 
 
 def test_a_viewer_of_one_school_sees_that_school_only(asked: Asked) -> None:
@@ -178,15 +386,17 @@ def test_a_viewer_of_one_school_sees_that_school_only(asked: Asked) -> None:
 
 
 def test_answers_carry_a_strict_policy(asked: Asked) -> None:
-    answer = asked("/api/clients")
+    answer = asked("/api/need")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["cache-control"] == "no-store"
+    page = asked("/api/docs")
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    assert "<script>" not in page.text
 
 
-def test_a_database_that_is_away_is_said_without_its_address() -> None:
-    url = "postgresql://etl:secret-word@127.0.0.1:1/etl"
-    app = create_app(lambda: {"metro"}, lambda: url, Project(REPO / "include", "development"))
-    answer = TestClient(app, raise_server_exceptions=False).get("/api/clients/metro")
+def test_a_database_that_is_away_is_said_without_its_address(visit: Visit) -> None:
+    visit.database_url = "postgresql://etl:secret-word@127.0.0.1:1/etl"
+    answer = visit.get("/api/clients/metro")
     assert answer.status_code == 503
     assert "secret-word" not in answer.text
     assert "database" in answer.text
