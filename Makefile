@@ -25,7 +25,7 @@ $(UI)/node_modules: $(VENV)/.ready $(UI)/package-lock.json
 	$(NPM) ci
 	@touch $@
 
-$(VIEW): $(UI)/node_modules $(wildcard $(UI)/src/*) $(UI)/vite.config.ts
+$(VIEW): $(UI)/node_modules $(wildcard $(UI)/src/* $(UI)/public/*) $(UI)/vite.config.ts $(UI)/package.json
 	$(NPM) run build >/dev/null
 
 view: $(VIEW)  ## build the view inside Airflow

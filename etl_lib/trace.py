@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from etl_lib.config.entity import Entity, Model
 from etl_lib.database import Connection, connected
@@ -79,6 +79,7 @@ class Trace(Model):
     runs: tuple[TracedRun, ...]
     similar: int = Field(0, description="Rows whose key differs only in case or leading zeros.")
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def sentence(self) -> str:
         """What a person would say."""

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Query, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic_core import to_json
 
@@ -302,9 +302,9 @@ def create_app(host: Host, project: Project) -> FastAPI:
         return Begun(run_id=run_id)
 
     @app.get("/api/openapi.json", include_in_schema=False)
-    def described(_: asks) -> dict[str, Any]:
+    def described(_: asks, request: Request) -> dict[str, Any]:
         """This API, as OpenAPI describes it."""
-        return app.openapi()
+        return {**app.openapi(), "servers": [{"url": request.scope.get("root_path", "")}]}
 
     @app.get("/api/docs", include_in_schema=False)
     def documented(_: asks) -> Response:

@@ -1,7 +1,9 @@
-// One script that Airflow loads into its own page; React comes from the page, so that hooks are shared.
+// One script that Airflow loads into its own page; React and Chakra come from the page: one theme, shared hooks.
 import { defineConfig } from "vite";
 
-const HOST = { react: "React", "react-dom": "ReactDOM", "react/jsx-runtime": "ReactJSXRuntime" };
+const HOST = {
+  react: "React", "react-dom": "ReactDOM", "react/jsx-runtime": "ReactJSXRuntime", "@chakra-ui/react": "ChakraUI",
+};
 
 export default defineConfig({
   define: { "process.env.NODE_ENV": JSON.stringify("production") },

@@ -1,87 +1,131 @@
-// One client: its runs, how fresh each feed is, the files that came, rejects by reason, who is responsible.
-import { type History, useApi } from "./api";
-import { RecordsChart } from "./Chart";
-import { Link, runPage } from "./host";
-import { Notice, Status, When, count, duration } from "./words";
+// One client: its runs, how fresh each feed is, the files that came, rejects by reason, who is responsible, who did what.
+import { useState } from "react";
+import { Badge, Box, Button, Heading, HStack, Link as ChakraLink, Text } from "@chakra-ui/react";
+import { type History, type Run, call, clientPath, useApi } from "./api";
+import { Acts } from "./Acts";
+import { RecordsChart, RejectsChart } from "./Chart";
+import { Facts, Section } from "./Facts";
+import { LIST, Link, runPage } from "./host";
+import { TraceOne } from "./Trace";
+import { Empty, Loading, Notice, Page, Status, When, count, duration, seconds, size, spoken } from "./words";
 
-export function Integration({ dagId }: { dagId?: string }) {
-  const { data, error } = useApi<History>(`/clients/${encodeURIComponent(dagId ?? "")}`, 3000);
-  if (!data) return <div className="iv"><Notice>{error ?? "Looking up what happened…"}</Notice></div>;
-  const { client, runs, words } = data;
-  const oldestFirst = [...runs].reverse().map((run) => ({ ...run, at: run.started_at.slice(0, 16).replace("T", " ") }));
+const LIVE_MS = 3000;
+const stamp = (at: string) => at.slice(0, 16).replace("T", " ");
+
+const REASONS = 7;
+
+// The commonest reasons, and the rest together.
+function rejectsByRun(rejects: History["rejects"]) {
+  const sums = new Map<string, number>();
+  for (const { code, rows } of rejects) sums.set(code, (sums.get(code) ?? 0) + rows);
+  const common = [...sums].sort((a, b) => b[1] - a[1]).slice(0, REASONS).map(([code]) => code);
+  const runs = new Map<string, Record<string, string | number>>();
+  for (const { run_id, started_at, code, rows } of rejects) {
+    const run = runs.get(run_id) ?? { at: stamp(started_at) };
+    const reason = common.includes(code) ? code : "other reasons";
+    run[reason] = Number(run[reason] ?? 0) + rows;
+    runs.set(run_id, run);
+  }
+  return { data: [...runs.values()], codes: sums.size > REASONS ? [...common, "other reasons"] : common };
+}
+
+export function Integration({ dagId = "" }: { dagId?: string }) {
+  const { data, error, again } = useApi<History>(clientPath(dagId), LIVE_MS);
+  const [older, setOlder] = useState<Run[]>([]);
+  const [more, setMore] = useState(true);
+  if (!data) return <Loading error={error} />;
+  const { client, words } = data;
+  const runs = [...data.runs, ...older.filter((run) => !data.runs.some((one) => one.run_id === run.run_id))];
+  const newest = runs[0];
+  const showOlder = async () => {
+    const before = runs[runs.length - 1]?.started_at ?? "";
+    const page = await call<{ runs: Run[]; next_before: string | null }>(`${clientPath(dagId)}/runs?before=${encodeURIComponent(before)}`);
+    setOlder([...older, ...page.runs]);
+    setMore(page.next_before !== null);
+  };
+  const charted = [...runs].slice(0, 60).reverse().map((run) => ({ ...run, at: stamp(run.started_at) }));
+  const rejects = rejectsByRun(data.rejects);
   return (
-    <div className="iv">
-      <h1>{client.client}</h1>
-      <div className="iv-muted">
-        {client.sis}. Responsible: {client.owner}. {client.account_number && `Account ${client.account_number}. `}
-        {client.contacts.length > 0 && `Contacts: ${client.contacts.join(", ")}. `}
-        {client.next_run_at ? <>Next run <When at={client.next_run_at} />.</> : "Runs by hand."} {error}
-      </div>
-      {client.broken && <Notice><b>The mapping has a mistake; a data engineer corrects it.</b> {client.broken}</Notice>}
+    <Page>
+      <HStack gap={3} wrap="wrap">
+        <Heading as="h1" size="lg">{client.client}</Heading>
+        {newest && <Status status={newest.status} words={words} size="lg" />}
+        {data.paused && <Badge colorPalette="orange" color="fg">paused in Airflow</Badge>}
+      </HStack>
+      {newest?.sentence && <Text fontSize="md" my={1}>{newest.sentence}</Text>}
+      <Text color="fg.muted">
+        {client.sis && `${client.sis}. `}{client.owner && `Responsible: ${client.owner}. `}
+        {client.account_number && `Account ${client.account_number}. `}
+        {client.contacts.length > 0 && <>Contacts: {client.contacts.map((mail, index) => (
+          <span key={mail}>{index > 0 && ", "}<ChakraLink href={`mailto:${mail}`} color="fg" textDecoration="underline">{mail}</ChakraLink></span>
+        ))}. </>}
+        {client.next_run_at && !data.paused ? <>Next run <When at={client.next_run_at} /> ({client.timezone}). </> : "Runs by hand. "}
+        {data.guide_url && <><ChakraLink href={data.guide_url} color="fg" textDecoration="underline">Onboarding guide</ChakraLink>. </>}
+        <Link to={LIST}>All integrations</Link> {error}
+      </Text>
+      {client.broken && <Notice status="error" title="The mapping has a mistake; a data engineer corrects it.">{client.broken}</Notice>}
       {data.holds.map((hold) => (
-        <Notice key={hold.hold_seq}>
-          <b>Awaiting approval</b> since <When at={hold.opened_at} />: {hold.reasons.map((reason) => reason.text).join(" ")} Ask the school;
-          then trigger the integration with Approve ticked.
+        <Notice key={hold.hold_seq} status="warning" title="Awaiting approval">
+          Since <When at={hold.opened_at} />: {hold.reasons.map((reason) => reason.text).join(" ")} Ask the school; then trigger the
+          integration with Approve ticked. <Link to={runPage(client.client_id, hold.run_id)}>What would change</Link>
         </Notice>
       ))}
-      <h2>Runs</h2>
-      {runs.length === 0 ? <Notice>This integration has not run yet.</Notice> : <RecordsChart data={oldestFirst} by="at" />}
-      <div className="iv-scroll">
-        <table>
-          <thead>
-            <tr><th>When</th><th>Status</th><th>What happened</th><th className="iv-number">Records</th>
-              <th className="iv-number">Inserted</th><th className="iv-number">Updated</th><th className="iv-number">Deleted</th>
-              <th className="iv-number">Rejected</th><th className="iv-number">Took</th></tr>
-          </thead>
-          <tbody>
-            {runs.map((run) => (
-              <tr key={run.run_seq}>
-                <td><When at={run.started_at} /></td>
-                <td><Status status={run.status} words={words} /></td>
-                <td><Link to={runPage(client.client_id, run.run_id)}>{run.sentence || "Still at work"}</Link></td>
-                <td className="iv-number">{count(run.read)}</td><td className="iv-number">{count(run.inserted)}</td>
-                <td className="iv-number">{count(run.updated)}</td><td className="iv-number">{count(run.deleted)}</td>
-                <td className="iv-number">{count(run.rejected)}</td><td className="iv-number">{duration(run.duration_s)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      <h2>Feeds</h2>
-      <table>
-        <thead><tr><th>Feed</th><th>Delivery of</th><th>Came</th><th className="iv-number">Rows</th></tr></thead>
-        <tbody>
-          {data.feeds.map((feed) => (
-            <tr key={feed.feed}><td>{feed.feed}</td><td>{feed.delivered_on}</td><td><When at={feed.received_at} /></td>
-              <td className="iv-number">{count(feed.rows_read)}</td></tr>
-          ))}
-        </tbody>
-      </table>
-      <h2>Rejected rows of the last 30 days, by reason</h2>
-      {data.rejects.length === 0 ? <p className="iv-muted">None.</p> : (
-        <table>
-          <thead><tr><th>Day</th><th>Code</th><th className="iv-number">Rows</th></tr></thead>
-          <tbody>
-            {data.rejects.map((one) => (
-              <tr key={one.day + one.code}><td>{one.day}</td><td>{one.code}</td><td className="iv-number">{count(one.rows)}</td></tr>
-            ))}
-          </tbody>
-        </table>
+      <Acts clientId={client.client_id} mayAct={data.may_act} paused={data.paused} done={again} />
+      <TraceOne clientId={client.client_id} words={words} />
+      <Section title="Runs">
+        {runs.length === 0 ? <Empty title="This integration has not run yet.">It runs by its schedule, or when somebody presses Check now.</Empty> : (
+          <>
+            <RecordsChart data={charted} by="at" timed label="Records and time taken of each run" />
+            <Box mt={2} />
+            <Facts label="Runs" rows={runs} rowKey={(run) => run.run_id} columns={[
+              { header: "When", cell: (run) => <When at={run.started_at} /> },
+              { header: "Status", cell: (run) => <Status status={run.status} words={words} /> },
+              { header: "What happened", cell: (run) => <Link to={runPage(client.client_id, run.run_id)}>{run.sentence || "Still at work"}</Link> },
+              ...(["read", "inserted", "updated", "unchanged", "deleted", "rejected"] as const).map((part) => (
+                { header: part === "read" ? "Records" : part.charAt(0).toUpperCase() + part.slice(1), numeric: true, cell: (run: Run) => count(run[part]) })),
+              { header: "Took", numeric: true, cell: (run) => duration(run.duration_s ?? seconds(run.started_at, null)) },
+            ]} />
+            {more && runs.length >= 60 && <Button size="sm" variant="outline" mt={2} onClick={() => void showOlder()}>Older runs</Button>}
+          </>
+        )}
+      </Section>
+      {rejects.codes.length > 0 && (
+        <Section title="Rejected rows by reason">
+          <RejectsChart {...rejects} />
+        </Section>
       )}
-      <h2>Files</h2>
-      {data.deliveries.map((delivery) => (
-        <details key={delivery.delivery_seq}>
-          <summary>{delivery.delivered_on}, came <When at={delivery.received_at} />, {count(delivery.files.length)} files</summary>
-          <table>
-            <thead><tr><th>File</th><th className="iv-number">Bytes</th><th>sha256</th></tr></thead>
-            <tbody>
-              {delivery.files.map((file) => (
-                <tr key={file.name}><td>{file.name}</td><td className="iv-number">{count(file.size_bytes)}</td><td><code>{file.sha256}</code></td></tr>
-              ))}
-            </tbody>
-          </table>
-        </details>
-      ))}
-    </div>
+      <Section title="How fresh each feed is">
+        {data.feeds.length === 0 ? <Empty title="Nothing has been loaded yet." /> : (
+          <Facts label="Feeds" rows={data.feeds} rowKey={(feed) => feed.feed} columns={[
+            { header: "Feed", cell: (feed) => spoken(feed.feed) },
+            { header: "Delivery of", cell: (feed) => feed.delivered_on },
+            { header: "Received", cell: (feed) => <When at={feed.received_at} /> },
+            { header: "Rows", numeric: true, cell: (feed) => count(feed.rows_read) },
+          ]} />
+        )}
+      </Section>
+      <Section title="Files that came">
+        {data.deliveries.length === 0 ? <Empty title="No files have come yet." /> : (
+          <Facts label="Files" rows={data.deliveries.flatMap((delivery) => delivery.files.map((file) => ({ ...delivery, ...file })))}
+            rowKey={(file) => `${file.delivery_seq} ${file.name}`} columns={[
+              { header: "Delivery of", cell: (file) => file.delivered_on },
+              { header: "File", cell: (file) => file.name },
+              { header: "Size", numeric: true, cell: (file) => <span title={`${count(file.size_bytes)} bytes`}>{size(file.size_bytes)}</span> },
+              { header: "sha256", cell: (file) => <code title={file.sha256}>{file.sha256.slice(0, 12)}…</code> },
+              { header: "Received", cell: (file) => <When at={file.received_at} /> },
+            ]} />
+        )}
+      </Section>
+      {data.acts.length > 0 && (
+        <Section title="Who did what">
+          <Facts label="Acts" rows={data.acts} rowKey={(_, index) => index} columns={[
+            { header: "When", cell: (act) => <When at={act.at} /> },
+            { header: "Who", cell: (act) => act.by },
+            { header: "What", cell: (act) => spoken(act.kind) },
+            { header: "", cell: (act) => <>{act.text}{act.until_at && <> until <When at={act.until_at} /></>}</> },
+          ]} />
+        </Section>
+      )}
+    </Page>
   );
 }

@@ -1,8 +1,7 @@
-// Gives Airflow its three apps under the names that the plugin registers.
+// Gives Airflow its apps under the names that the plugin registers.
 import { Clients } from "./Clients";
 import { Integration } from "./Integration";
+import { Need } from "./Need";
 import { Result } from "./Result";
-import { addStyle } from "./style";
 
-addStyle();
-Object.assign(globalThis, { Clients, Integration, Result });
+Object.assign(globalThis, { Clients, Integration, Result, Need });
