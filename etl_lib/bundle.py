@@ -17,6 +17,7 @@ from typing import Any
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
 from etl_lib.config.project import Project, faults_of_all
+from etl_lib.roles import ensure_roles, roles_of
 
 # What decides the DAGs; samples and schemas do not.
 _PARTS = ("dags/*.py", "include/*.yaml", "include/*/*.yaml")
@@ -38,6 +39,7 @@ class SnapshotBundle(BaseDagBundle):
         self.project = Path(project)
         self._current: str | None = self.version
         self._seen: tuple[tuple[str, int, int], ...] = ()
+        self._roles: frozenset[str] = frozenset()
 
     def initialize(self) -> None:
         """Make a snapshot of the files as they are now, unless a version was asked for."""
@@ -61,7 +63,10 @@ class SnapshotBundle(BaseDagBundle):
         with self.lock():
             seen = tuple(self._stats())
             if seen == self._seen and self._current:
+                ensure_roles(self._roles)  # one that was taken away would cost every DAG
                 return
+            self._roles = roles_of(Project.load(self.project / "include"))
+            ensure_roles(self._roles)
             digest = self._digest()
             target = Path(self.versions_dir) / digest
             if not target.is_dir():

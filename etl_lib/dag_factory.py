@@ -10,6 +10,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param
 from etl_lib.config.mapping import Mapping
 from etl_lib.config.project import Project
 from etl_lib.errors import FixTheMapping
+from etl_lib.roles import access_control
 from etl_lib.tasks import (
     ExtractOperator,
     LoadOperator,
@@ -81,6 +82,7 @@ Runs {when}; mapping `include/mappings/{mapping.client_id}.yaml`, environment {p
         "doc_md": doc,
         "retries": mapping.retries,
         "owner": mapping.owner,
+        "access_control": access_control(mapping),
     }
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,16 @@ from local_stack.postgres import PostgresServer
 from local_stack.processes import Process, StackError, free_port
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+_FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 _START_LIMIT_S = 150
 
 
 @dataclass
 class Airflow:
-    """Airflow on a home folder; `extra` are more variables (connections, the product's own)."""
+    """Airflow on a home folder; `extra` are more variables (connections, the product's own).
+
+    `fab`: users with roles, kept in Airflow's database, instead of the two of the simple auth manager.
+    """
 
     home: Path
     repo: Path
@@ -34,6 +38,8 @@ class Airflow:
     extra: Mapping[str, str] = field(default_factory=dict)
     parallelism: int = 6
     port: int = 0
+    components: Sequence[str] = COMPONENTS
+    fab: bool = False
     processes: list[Process] = field(default_factory=list)
     _ports: dict[str, int] = field(default_factory=dict)
 
@@ -50,8 +56,8 @@ class Airflow:
         self.postgres.ensure_database("airflow")
         on_step("Airflow: migrating its metadata database")
         self._migrate(environ)
-        on_step("Airflow: starting api-server, scheduler, dag-processor, triggerer")
-        for component in COMPONENTS:
+        on_step(f"Airflow: starting {', '.join(self.components)}")
+        for component in self.components:
             command = [str(Path(sys.executable).parent / "airflow"), component]
             if component == "api-server":
                 command += ["--host", "127.0.0.1", "--port", str(self.port)]
@@ -98,7 +104,10 @@ class Airflow:
         except httpx.HTTPError:
             return False
         parts = answer.json() if answer.status_code == 200 else {}
-        wanted = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        wanted = (
+            "metadatabase",
+            *(c.replace("-", "_") for c in self.components if c != "api-server"),
+        )
         return all((parts.get(part) or {}).get("status") == "healthy" for part in wanted)
 
     def environ(self) -> dict[str, str]:
@@ -143,5 +152,18 @@ class Airflow:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._ports.get("worker", 8793)),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(self._ports.get("triggerer", 8794)),
             "GX_ANALYTICS_ENABLED": "false",
+            **({"AIRFLOW__CORE__AUTH_MANAGER": _FAB} if self.fab else {}),
             **self.extra,
         }
+
+    def add_user(self, user: str, role: str) -> str:
+        """Make a user with one role that exists, under FAB; gives the password."""
+        password = secrets.token_urlsafe(9)
+        command = [str(Path(sys.executable).parent / "airflow"), "users", "create", "-u", user, "-r", role,
+                   "-p", password, "-f", user, "-l", user, "-e", f"{user}@example.invalid"]  # fmt: skip
+        result = subprocess.run(
+            command, env=self.environ(), capture_output=True, text=True, check=False
+        )
+        if result.returncode:
+            raise StackError(f"The user {user} could not be made.\n{result.stderr[-2000:]}")
+        return password

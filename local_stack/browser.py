@@ -59,7 +59,7 @@ def signed_in(url: str, user: str, password: str, *, width: int = 1440) -> Itera
             page.goto(f"{url}/auth/login")
             page.locator("input[name=username]").fill(user)
             page.locator("input[name=password]").fill(password)
-            page.locator("button[type=submit]").click()
+            page.locator("button[type=submit], input[type=submit]").first.click()
             page.wait_for_url(lambda address: "/login" not in address)
             yield page
         except Error as error:

@@ -32,8 +32,21 @@ def _as_tuple(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | bool | int | float)]
+
+
+def _no_public(role: str) -> str:
+    if role == "Public":
+        raise ValueError("`Public` is everybody, also without a login; name another role")
+    return role
+
+
 Texts = Annotated[
     tuple[Text, ...], BeforeValidator(_as_tuple, json_schema_input_type=Text | tuple[Text, ...])
+]
+# "Public" is what Airflow gives to somebody who has not logged in
+Role = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 _.-]{0,63}$"), AfterValidator(_no_public)]
+Roles = Annotated[
+    tuple[Role, ...], BeforeValidator(_as_tuple, json_schema_input_type=Role | tuple[Role, ...])
 ]
 
 
@@ -531,7 +544,10 @@ class Mapping(Model):
     sis: str = Field(description="Name of the student information system.")
     owner: str = Field(description="Who is responsible on our side.")
     contacts: Texts = Field((), description="Mail addresses of the school for reports.")
-    viewers: Texts = Field((), description="Airflow roles that may see this client.")
+    viewers: Roles = Field((), description="Airflow roles that may see this client.")
+    operators: Roles = Field(
+        (), description="Airflow roles that may also act on it: check now, acknowledge, approve."
+    )
     schedule: str | None = Field(None, description="cron in the client's time zone; none: by hand.")
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC",

@@ -56,7 +56,7 @@ export function palette(status: string): string {
 export function Status({ status, words, size: large }: { status: string; words: Words; size?: "lg" }) {
   return (
     <Badge colorPalette={palette(status)} variant="subtle" color="fg" size={large ?? "md"} borderLeftWidth="4px"
-      borderLeftColor="colorPalette.solid" whiteSpace="nowrap">
+      borderLeftColor="colorPalette.solid" whiteSpace={{ base: "normal", md: "nowrap" }} height="auto" py="2px">
       <span aria-hidden="true">{SIGNS[status] ?? "·"}</span> {words[status] ?? spoken(status)}
     </Badge>
   );
