@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.listeners import hookimpl
 
 from etl_lib.config.project import Project
-from etl_lib.metrics.in_step import AirflowRun, RunKey, bring_in_step, open_runs
+from etl_lib.metrics.in_step import (
+    AirflowRun,
+    RunKey,
+    bring_in_step,
+    lost_runs_of_the_cli,
+    open_runs,
+)
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -62,6 +68,7 @@ class InStep:
         url, project = database_url(), Project.load()
         begun = datetime.now(UTC)
         runs = _of_airflow(project.client_ids(), self._since - _OVERLAP, open_runs(url), self._why)
+        runs += lost_runs_of_the_cli(url)
         for dag_id, run_id in bring_in_step(url, project.environment_name, runs, sentence):
             log.warning("The run %s of %s had not told its end; it is recorded.", run_id, dag_id)
             self._why.pop((dag_id, run_id), None)

@@ -11,6 +11,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from local_stack.processes import StackError
 
+_PAGE = 100  # more Airflow does not give at once
+
 
 class NotYetError(Exception):
     """What was asked for is not there yet."""
@@ -44,14 +46,22 @@ class AirflowApi:
         answer.raise_for_status()
         return dict(answer.json())
 
+    def dag_ids(self) -> set[str]:
+        """Every DAG that the user may read, page by page."""
+        found: set[str] = set()
+        while True:
+            answer = self.get("/dags", limit=_PAGE, offset=len(found), order_by="dag_id")
+            found |= {dag["dag_id"] for dag in answer["dags"]}
+            if len(found) >= answer["total_entries"] or not answer["dags"]:
+                return found
+
     def wait_for_dags(self, dag_ids: set[str], limit_s: float = 90) -> None:
         """Wait until Airflow knows all these DAGs; raises StackError naming those it does not."""
 
         @retry(stop=stop_after_delay(limit_s), wait=wait_fixed(0.5),
                retry=retry_if_exception_type(NotYetError), reraise=True)  # fmt: skip
         def known() -> None:
-            found = {dag["dag_id"] for dag in self.get("/dags", limit=1000)["dags"]}
-            if missing := dag_ids - found:
+            if missing := dag_ids - self.dag_ids():
                 raise NotYetError(", ".join(sorted(missing)))
 
         try:

@@ -37,6 +37,16 @@ def open_runs(url: str) -> list[RunKey]:
         ).fetchall()
 
 
+def lost_runs_of_the_cli(url: str) -> list[AirflowRun]:
+    """Runs of `etl run` that began half a day ago and never ended: their process is gone."""
+    with connected(url) as connection:
+        rows = connection.execute(
+            "SELECT dag_id, run_id, started_at, now() FROM etl.run WHERE ended_at IS NULL "
+            "AND run_id LIKE 'cli\\_\\_%' AND started_at < now() - interval '12 hours'"
+        ).fetchall()
+    return [AirflowRun(*row) for row in rows]
+
+
 def bring_in_step(
     url: str, environment: str, runs: Sequence[AirflowRun], say: Say
 ) -> tuple[RunKey, ...]:

@@ -1,4 +1,4 @@
-"""A running Airflow over a small project: one sample school, one with a mistake, one that sends nothing."""
+"""A running Airflow over a small project: schools that send, that send nothing, are wrong, or get hurt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from local_stack.airflow_api import AirflowApi
 from local_stack.sftp_client import upload
 from local_stack.stack import Stack
 
-GOOD, BROKEN, SILENT = "lakeside", "broken_school", "silent_school"
+GOOD, BROKEN, SILENT, KILLED = "lakeside", "broken_school", "silent_school", "killed_school"
+SCHOOLS = (GOOD, BROKEN, SILENT, KILLED)
 _ENDED = ("success", "failed")
 
 
@@ -30,9 +31,9 @@ class RunningAirflow:
     samples: Path
     api: AirflowApi
 
-    def deliver(self, night: str) -> None:
-        """Upload the good school's night with its own key."""
-        upload(self.stack.client_access(GOOD), self.samples / GOOD / night, "inbox")
+    def deliver(self, night: str, client_id: str = GOOD) -> None:
+        """Upload the good school's night into a client's folder, with the client's own key."""
+        upload(self.stack.client_access(client_id), self.samples / GOOD / night, "inbox")
 
     def run(self, client_id: str, limit_s: float = 120) -> tuple[str, dict[str, str]]:
         """Start a run by hand and wait until it has ended: its state and its tasks' states."""
@@ -83,13 +84,14 @@ def airflow(
     (mappings / f"{GOOD}.yaml").write_text(text)
     (mappings / f"{BROKEN}.yaml").write_text(text + "scedule: daily\n")
     (mappings / f"{SILENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 5}\n")
+    (mappings / f"{KILLED}.yaml").write_text(text + "retries: 0\n")
     bundle = {
         "name": "integrations",
         "classpath": "etl_lib.bundle.SnapshotBundle",
         "kwargs": {"project": str(project), "refresh_interval": 1},
     }
     home = make_home("stack")
-    stack = Stack(home, repo, (GOOD, BROKEN, SILENT), bundles=[bundle])
+    stack = Stack(home, repo, SCHOOLS, bundles=[bundle])
     stack.more_environ["ETL_INCLUDE"] = str(
         project / "include"
     )  # the view reads the mappings as well
@@ -98,5 +100,5 @@ def airflow(
         entities = Project(project / "include", "development").entities
         migrate_if_needed(stack.etl_database_url, entities)
         api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
-        api.wait_for_dags({GOOD, BROKEN, SILENT})
+        api.wait_for_dags(set(SCHOOLS))
         yield RunningAirflow(stack, project, repo / "include" / "samples", api)

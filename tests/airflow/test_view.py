@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from local_stack.browser import signed_in
-from tests.airflow.conftest import BROKEN, GOOD, SILENT, RunningAirflow
+from tests.airflow.conftest import BROKEN, GOOD, SCHOOLS, SILENT, RunningAirflow
 
-ROUTES = ("clients", "days", f"clients/{GOOD}", f"clients/{GOOD}/run?run_id=x")
+ROUTES = ("clients", "need", "days", f"clients/{GOOD}", f"clients/{GOOD}/run?run_id=x", "docs")
+AXE = (
+    Path(__file__).parents[2]
+    / "etl_lib"
+    / "view"
+    / "ui"
+    / "node_modules"
+    / "axe-core"
+    / "axe.min.js"
+)
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1440, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +59,13 @@ def test_an_account_manager_finds_the_school_that_needs_somebody_and_why(
     expect(row).to_contain_text("No complete delivery came.")
     row.get_by_role("link").nth(1).click()
     expect(page).to_have_url(re.compile("/plugin/result"))
-    expect(page.locator(".iv")).to_contain_text("NOT_RECEIVED")
-    expect(page.locator(".iv")).to_contain_text("school")
+    expect(page.locator(".etl-view")).to_contain_text("NOT_RECEIVED")
+    expect(page.locator(".etl-view")).to_contain_text("school")
 
 
 def test_a_search_is_kept_in_the_address(airflow: RunningAirflow, page: Page) -> None:
     page.goto(address(airflow, "/plugin/clients"))
-    expect(page.locator("tr[data-client]")).to_have_count(3)
+    expect(page.locator("tr[data-client]")).to_have_count(len(SCHOOLS))
     page.get_by_role("searchbox").fill("no such school")
     expect(page.get_by_text("No integration fits")).to_be_visible()
     page.get_by_role("searchbox").fill(SILENT)
@@ -77,7 +90,7 @@ def test_a_run_goes_from_running_to_its_end_before_ones_eyes(
     expect(row).to_contain_text(re.compile("loaded|nothing new"), timeout=5_000)
     assert page.evaluate("window.notReloaded") is True
     row.get_by_role("link").first.click()
-    expect(page.locator(".iv h1")).to_contain_text("Lakeside")
+    expect(page.locator(".etl-view h1")).to_contain_text("Lakeside")
 
 
 def test_a_broken_mapping_is_shown_as_failed_with_the_linters_words(
@@ -94,3 +107,114 @@ def test_a_broken_mapping_is_shown_as_failed_with_the_linters_words(
         )
     finally:
         mapping.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def worker(airflow: RunningAirflow) -> Iterator[Page]:
+    """Signed in as somebody who may act."""
+    found = airflow.stack.airflow
+    assert found is not None
+    with signed_in(found.url, "admin", found.password("admin")) as page:
+        yield page
+
+
+def test_a_failure_that_somebody_takes_is_marked_for_the_others(
+    airflow: RunningAirflow, page: Page, worker: Page
+) -> None:
+    airflow.run(SILENT)
+    page.goto(address(airflow, f"/dags/{SILENT}/plugin/integration"))
+    expect(page.locator(".etl-view h1")).to_be_visible()
+    expect(page.get_by_role("button", name="I am on it")).to_have_count(0)
+    worker.goto(address(airflow, f"/dags/{SILENT}/plugin/integration"))
+    worker.get_by_label("Note").fill("I call the school.")
+    worker.get_by_role("button", name="I am on it").click()
+    expect(worker.get_by_text("others see that you are on it")).to_be_visible()
+    page.goto(address(airflow, "/plugin/clients"))
+    row = page.locator(f"tr[data-client={SILENT}]")
+    expect(row).to_contain_text("admin is on it")
+    expect(row).to_contain_text("I call the school.")
+
+
+def test_check_now_starts_a_run_that_can_be_followed(airflow: RunningAirflow, worker: Page) -> None:
+    airflow.api.unpause(SILENT)
+    worker.goto(address(airflow, f"/dags/{SILENT}/plugin/integration"))
+    worker.get_by_role("button", name="Check now").click()
+    worker.get_by_role("link", name="See the run").click()
+    expect(worker).to_have_url(re.compile("/plugin/result"))
+    expect(worker.locator(".etl-view")).to_contain_text("not received", timeout=60_000)
+
+
+def test_one_record_is_followed_through_its_deliveries(airflow: RunningAirflow, page: Page) -> None:
+    airflow.deliver("night_1")
+    airflow.run(GOOD)
+    page.goto(address(airflow, f"/dags/{GOOD}/plugin/integration"))
+    page.get_by_label("Key of the record").fill("lks-s03")
+    page.get_by_role("button", name="What became of it?").click()
+    found = page.get_by_role("region", name="What each run did with it")
+    expect(found).to_contain_text("users.csv, line 12")
+    expect(page.get_by_text("It is there as person")).to_be_visible()
+
+
+def test_the_home_page_says_how_many_need_somebody(airflow: RunningAirflow, page: Page) -> None:
+    page.goto(address(airflow, "/"))
+    expect(
+        page.get_by_text(re.compile("integrations need somebody|Nobody is needed"))
+    ).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("where", ["/plugin/clients", f"/dags/{GOOD}/plugin/integration", "run"])
+def test_nothing_keeps_anybody_from_using_it(
+    airflow: RunningAirflow, page: Page, where: str, theme: str
+) -> None:
+    if where == "run":
+        [(run_id,)] = airflow.query(
+            "SELECT run_id FROM etl.run WHERE client_id = %s AND read > 0 LIMIT 1", GOOD
+        )
+        where = f"/dags/{GOOD}/runs/{quote(str(run_id), safe='')}/plugin/result"
+    page.evaluate(f"localStorage.setItem('theme', '{theme}')")
+    page.goto(address(airflow, where))
+    expect(page.locator(".etl-view h1")).to_be_visible()
+    page.wait_for_timeout(500)
+    page.evaluate(AXE.read_text())
+    answer = page.evaluate("axe.run('.etl-view', {resultTypes: ['violations']})")
+    serious = [
+        f"{one['id']}: {one['nodes'][0]['html'][:160]} {one['nodes'][0]['failureSummary']}"
+        for one in answer["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    light = sum(int(part) for part in re.findall(r"\d+", dark)[:3]) > 3 * 127
+    assert light == (theme == "light")
+    page.evaluate("localStorage.setItem('theme', 'light')")
+
+
+def test_on_a_phone_each_school_says_what_happened_without_scrolling_sideways(
+    airflow: RunningAirflow, page: Page
+) -> None:
+    page.set_viewport_size(PHONE)
+    try:
+        page.goto(address(airflow, "/plugin/clients"))
+        row = page.locator(f"tr[data-client={SILENT}]")
+        expect(row).to_contain_text("No complete delivery came.")
+        wide = page.locator(".etl-view").evaluate(
+            "view => [...view.querySelectorAll('table')].map(t => t.scrollWidth - t.parentElement.clientWidth)"
+        )
+        assert max(wide) <= 0
+    finally:
+        page.set_viewport_size(DESK)
+
+
+def test_the_list_is_used_with_the_keyboard_alone(airflow: RunningAirflow, page: Page) -> None:
+    page.goto(address(airflow, "/plugin/clients?sort=client"))
+    expect(page.locator("tr[data-client]")).to_have_count(len(SCHOOLS))
+    page.locator("body").press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    second = page.locator("tr[data-client]").nth(1)
+    expect(second.get_by_role("link").first).to_be_focused()
+    client = second.get_attribute("data-client")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"/dags/{client}/plugin/integration"))
