@@ -18,6 +18,7 @@ import httpx
 import psutil
 import psycopg
 import typer
+from playwright.sync_api import Page
 
 from benchmarks.results import Figure, keep
 from etl_lib.config.project import Project
@@ -134,7 +135,7 @@ def _measured(folder: Path, clients: int, nights: int) -> list[Figure]:
         runs = [f"/clients/{one}/run?run_id={_a_run(url, one)}" for one in chosen]
         figures.append(_p95("Run", _times_ms(api, runs), PAGE_MS))
         figures.append(_p95("Days of the chart", _times_ms(api, ["/days"] * 60), LIST_MS))
-        figures.append(_interactive(airflow.url))
+        figures += _interactive(airflow.url)
         figures += _watched(airflow.url, url)
     return figures
 
@@ -200,20 +201,38 @@ def _p95(what: str, times_ms: list[float], target_ms: float) -> Figure:
     return Figure(what, text, f"p95 under {target_ms:.0f} ms", p95 < target_ms)
 
 
-def _interactive(url: str) -> Figure:
-    found = []
+def _interactive(url: str) -> list[Figure]:
+    """From a press in Airflow's side bar, and from an address, beside a page of Airflow's own."""
+    pressed, ours, airflows = [], [], []
     with signed_in(url, "viewer0", _PASSWORD) as page:
         for _ in range(7):
-            page.goto("about:blank")
+            page.goto(f"{url}/")
+            page.get_by_text("integrations").first.wait_for()
             begun = time.perf_counter()
-            page.goto(f"{url}/plugin/clients", wait_until="commit")
+            page.get_by_role("link", name="Clients").click()
             page.locator("tr[data-client]").first.wait_for()
-            found.append(time.perf_counter() - begun)
-    middle = statistics.median(found[1:])
-    return Figure(
-        "List in Chromium, from the address to the first row, Airflow's own page included",
-        f"median {middle:.2f} s", f"under {BROWSER_S:.0f} s", middle < BROWSER_S,
-    )  # fmt: skip
+            pressed.append(time.perf_counter() - begun)
+            ours.append(_opened_s(page, f"{url}/plugin/clients", "tr[data-client]"))
+            airflows.append(_opened_s(page, f"{url}/dags", "[data-testid=dag-id]"))
+    press, own, theirs = (statistics.median(times[1:]) for times in (pressed, ours, airflows))
+    return [
+        Figure(
+            "List in Chromium, from a press on Clients to the first row", f"median {press:.2f} s",
+            f"under {BROWSER_S:.0f} s", press < BROWSER_S,
+        ),
+        Figure(
+            "List in Chromium, from its address, with the start of Airflow's own user interface",
+            f"median {own:.2f} s; Airflow's list of DAGs {theirs:.2f} s: {own / theirs:.2f}x", "reported",
+        ),
+    ]  # fmt: skip
+
+
+def _opened_s(page: Page, address: str, first: str) -> float:
+    page.goto("about:blank")
+    begun = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    page.locator(first).first.wait_for()
+    return time.perf_counter() - begun
 
 
 def _watched(url: str, database_url: str) -> list[Figure]:
@@ -226,16 +245,16 @@ def _watched(url: str, database_url: str) -> list[Figure]:
         if "airflow" in " ".join(process.info["cmdline"] or ()) and _listens(process, url)
     ]
     with psycopg.connect(database_url, autocommit=True) as connection:
-        before, cpu = _transactions(connection), _cpu_s(servers)
+        before, cpu = _queries(connection), _cpu_s(servers)
         begun = time.monotonic()
         answers = asyncio.run(_look(url, tokens))
         lasted_s = time.monotonic() - begun
         time.sleep(1.5)
-        queries, cpu_s = _transactions(connection) - before, _cpu_s(servers) - cpu
+        queries, cpu_s = _queries(connection) - before, _cpu_s(servers) - cpu
     rate = queries / lasted_s
     return [
         Figure(
-            f"{VIEWERS} viewers, each asking every {POLL_S} s for {WATCH_S} s: transactions in the ETL database",
+            f"{VIEWERS} viewers, each asking every {POLL_S} s for {WATCH_S} s: queries in the ETL database",
             f"{rate:.2f} a second ({len(answers):,} answers, {answers.count(304):,} of them not modified)",
             "at most 1 a second",
             rate <= 1.05,
@@ -262,11 +281,12 @@ def _cpu_s(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in every)
 
 
-def _transactions(connection: psycopg.Connection[Any]) -> int:
-    """Transactions of others: this connection's own look counts once and is taken off."""
+def _queries(connection: psycopg.Connection[Any]) -> int:
+    """Transactions that somebody asked for; the server itself makes one for each session's start."""
     connection.execute("SELECT pg_stat_force_next_flush()")
     row = connection.execute(
-        "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        "SELECT xact_commit + xact_rollback - sessions FROM pg_stat_database "
+        "WHERE datname = current_database()"
     ).fetchone()
     assert row
     return int(row[0])

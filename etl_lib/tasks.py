@@ -62,7 +62,6 @@ class ExtractOperator(ClientOperator):
         """Begin the run; wait on the triggerer while the delivery is not whole."""
         from etl_lib.extract import look
         from etl_lib.metrics.ledger import Ledger
-        from etl_lib.metrics.status import RunStatus
         from etl_lib.pipeline import (
             begin,
             do_extract,
@@ -82,7 +81,7 @@ class ExtractOperator(ClientOperator):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
             until = waits_until(context, resolved)
             if event is None and not look(resolved, source_of(resolved, project), None).whole:
-                Ledger(run.database_url).set_status(run, RunStatus.WAITING)
+                Ledger(run.database_url).wait(run, "extract")
                 self.defer(
                     trigger=DeliveryTrigger(
                         resolved=resolved.model_dump_json(by_alias=True),

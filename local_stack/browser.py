@@ -7,10 +7,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from local_stack.processes import StackError
 
@@ -46,16 +46,29 @@ def ensure_browser() -> Path:
 
 
 @contextmanager
-def signed_in(url: str, user: str, password: str, *, width: int = 1440) -> Iterator[Page]:
-    """A page of the Airflow at `url`, with the user signed in.
-
-    `width` is the window's, in px. Raises StackError when the browser or the sign-in fails.
-    """
+def chromium() -> Iterator[Browser]:
+    """A running browser without a window. Raises StackError when there is none."""
     executable = ensure_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
         try:
-            page = browser.new_page(viewport={"width": width, "height": 900})
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def signed_in(
+    url: str, user: str, password: str, *, width: int = 1440, browser: Browser | None = None
+) -> Iterator[Page]:
+    """A page of the Airflow at `url`, with the user signed in, in a browser of its own or in `browser`.
+
+    `width` is the window's, in px. Raises StackError when the browser or the sign-in fails.
+    """
+    with ExitStack() as opened:
+        browser = browser or opened.enter_context(chromium())
+        page = browser.new_page(viewport={"width": width, "height": 900})  # its own cookies
+        try:
             page.goto(f"{url}/auth/login")
             page.locator("input[name=username]").fill(user)
             page.locator("input[name=password]").fill(password)
@@ -65,7 +78,7 @@ def signed_in(url: str, user: str, password: str, *, width: int = 1440) -> Itera
         except Error as error:
             raise StackError(f"The browser: {error.message.splitlines()[0]}") from error
         finally:
-            browser.close()
+            page.close()
 
 
 if __name__ == "__main__":

@@ -119,12 +119,15 @@ class Ledger:
         assert row is not None
         return int(row[0])
 
-    def set_status(self, run: Run, status: RunStatus) -> None:
-        """Say how the run stands now."""
+    def wait(self, run: Run, stage: str) -> None:
+        """The run waits for files, in `stage`."""
         with connected(self.url) as connection:
             connection.execute(
-                "UPDATE etl.run SET status = %s WHERE dag_id = %s AND run_id = %s",
-                (status, run.dag_id, run.run_id),
+                "WITH waiting AS (UPDATE etl.run SET status = %(status)s "
+                "WHERE dag_id = %(dag)s AND run_id = %(run)s RETURNING run_seq) "
+                "UPDATE etl.run_stage s SET status = %(status)s, ended_at = NULL FROM waiting w "
+                "WHERE s.run_seq = w.run_seq AND s.stage = %(stage)s",
+                {"status": RunStatus.WAITING, "dag": run.dag_id, "run": run.run_id, "stage": stage},
             )
 
     def begin_stage(self, run: Run, stage: str) -> None:
@@ -179,27 +182,36 @@ class Ledger:
             )
 
     def stopped_by(self, run: Run) -> tuple[Fault, ...]:
-        """The messages of the stage that stopped the run; empty when every stage ended well.
+        """The messages of the stage that stopped the run; empty when it was loaded.
 
-        A stage that has begun and never ended was killed from outside, and is said to be.
+        A stage that has begun and never ended was stopped from outside: that is recorded, and said.
         """
         with connected(self.url) as connection:
+            if recorded_load(connection, run):
+                return ()
             stage = connection.execute(
-                "SELECT s.stage, s.status, s.run_seq FROM etl.run_stage s JOIN etl.run r USING (run_seq) "
+                "SELECT s.stage, s.status FROM etl.run_stage s JOIN etl.run r USING (run_seq) "
                 "WHERE r.dag_id = %s AND r.run_id = %s ORDER BY s.started_at DESC LIMIT 1",
                 (run.dag_id, run.run_id),
             ).fetchone()
-            if stage is None:
-                return (Fault("RUN_NEVER_BEGAN", "The run ended before its first stage began."),)
-            name, status, run_seq = stage
+            name = stage[0] if stage else "extract"
             rows = connection.execute(
-                "SELECT code, text, place FROM etl.run_message WHERE run_seq = %s AND stage = %s "
-                "ORDER BY message_seq",
-                (run_seq, name),
+                "SELECT m.code, m.text, m.place FROM etl.run_message m JOIN etl.run r USING (run_seq) "
+                "WHERE r.dag_id = %s AND r.run_id = %s AND m.stage = %s ORDER BY message_seq",
+                (run.dag_id, run.run_id, name),
             ).fetchall()
-        if status == RunStatus.RUNNING:
-            return (Fault("STAGE_STOPPED", f"The process of {name} was ended from outside."),)
-        return tuple(Fault(code, text, place) for code, text, place in rows)
+        if stage is None:
+            fault = Fault("RUN_NEVER_BEGAN", "The run ended before its first stage began.")
+        elif stage[1] in (RunStatus.RUNNING, RunStatus.WAITING):
+            what = "while it waited for files" if stage[1] == RunStatus.WAITING else f"in {name}"
+            fault = Fault("STAGE_STOPPED", f"The run was ended from outside {what}.")
+        elif not rows and not run.wishes.dry_run:
+            fault = Fault("STAGE_STOPPED", f"The run was ended from outside after {name}.")
+        else:
+            return tuple(Fault(code, text, place) for code, text, place in rows)
+        self.say(run, name, [fault])
+        self.end_stage(run, name, RunStatus.FAILED)
+        return (fault,)
 
     def end_run(self, run: Run, status: RunStatus, sentence: str) -> None:
         """The run has ended; `sentence` is what a person would say of it."""

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from playwright.sync_api import Browser
 
 from etl_lib.config.project import Project
 from etl_lib.load.tables import migrate_if_needed
 from local_stack.airflow_api import AirflowApi
+from local_stack.browser import chromium
 from local_stack.sftp_client import upload
 from local_stack.stack import Stack
 
 GOOD, BROKEN, SILENT, KILLED = "lakeside", "broken_school", "silent_school", "killed_school"
-SCHOOLS = (GOOD, BROKEN, SILENT, KILLED)
+PATIENT = "patient_school"  # waits for files longer than a test
+SCHOOLS = (GOOD, BROKEN, SILENT, KILLED, PATIENT)
 _ENDED = ("success", "failed")
 
 
@@ -69,6 +72,13 @@ class RunningAirflow:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for the session; each page is a person of its own."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
 def airflow(
     tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[str], Path]
 ) -> Iterator[RunningAirflow]:
@@ -84,6 +94,7 @@ def airflow(
     (mappings / f"{GOOD}.yaml").write_text(text)
     (mappings / f"{BROKEN}.yaml").write_text(text + "scedule: daily\n")
     (mappings / f"{SILENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 5}\n")
+    (mappings / f"{PATIENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 600}\n")
     (mappings / f"{KILLED}.yaml").write_text(text + "retries: 0\n")
     bundle = {
         "name": "integrations",

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from etl_lib.config.project import Project
 from etl_lib.load.tables import migrate_if_needed
@@ -116,9 +116,9 @@ def test_who_looks_may_not_act_and_who_works_may_on_his_own(fab: Fab) -> None:
     assert [(act["kind"], act["by"]) for act in acts] == [("check_now", "ole")]
 
 
-def test_a_viewer_of_two_clients_finds_them_in_the_browser(fab: Fab) -> None:
+def test_a_viewer_of_two_clients_finds_them_in_the_browser(fab: Fab, browser: Browser) -> None:
     assert fab.stack.airflow is not None
-    with signed_in(fab.stack.airflow.url, "vera", fab.vera.password) as page:
+    with signed_in(fab.stack.airflow.url, "vera", fab.vera.password, browser=browser) as page:
         page.goto(f"{fab.stack.airflow.url}/plugin/clients")
         expect(page.locator("tr[data-client]")).to_have_count(2)
         page.locator("tr[data-client=north_two] a").first.click()
