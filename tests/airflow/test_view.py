@@ -11,8 +11,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from local_stack.airflow_api import AirflowApi
 from local_stack.browser import signed_in
-from tests.airflow.conftest import BROKEN, GOOD, SCHOOLS, SILENT, RunningAirflow
+from tests.airflow.conftest import BROKEN, GOOD, PATIENT, SCHOOLS, SILENT, RunningAirflow
 
 ROUTES = ("clients", "need", "days", f"clients/{GOOD}", f"clients/{GOOD}/run?run_id=x", "docs")
 AXE = (
@@ -45,6 +46,24 @@ def address(airflow: RunningAirflow, path: str) -> str:
 @pytest.mark.parametrize("route", ROUTES)
 def test_nobody_reads_figures_without_airflows_login(airflow: RunningAirflow, route: str) -> None:
     assert httpx.get(address(airflow, f"/integrations/api/{route}")).status_code == 401
+
+
+@pytest.mark.parametrize(("user", "may"), [("viewer", False), ("admin", True)])
+def test_only_who_may_start_the_integration_may_act(
+    airflow: RunningAirflow, user: str, may: bool
+) -> None:
+    found = airflow.stack.airflow
+    assert found is not None
+    client = AirflowApi(found.url, user, found.password(user)).client()
+    about = f"/integrations/api/clients/{PATIENT}"
+    assert client.get(about).json()["may_act"] is may
+    note = client.post(f"{about}/acts", json={"kind": "note", "text": "a word"})
+    assert note.status_code == (204 if may else 403)
+    rows = client.get(f"{about}/run/rejected.csv", params={"run_id": "x"})
+    assert rows.status_code == (404 if may else 403)
+    notes = [act for act in client.get(about).json()["acts"] if act["kind"] == "note"]
+    assert [(act["by"], act["text"]) for act in notes] in ([], [("admin", "a word")])
+    assert bool(notes) is may
 
 
 def test_an_account_manager_finds_the_school_that_needs_somebody_and_why(

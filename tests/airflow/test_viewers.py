@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +126,23 @@ def test_a_viewer_of_two_clients_finds_them_in_the_browser(fab: Fab, browser: Br
         page.locator("tr[data-client=north_two] a").first.click()
         expect(page.locator(".etl-view h1")).to_contain_text("Lakeside")
         expect(page.get_by_role("button", name="Check now")).to_have_count(0)
+
+
+def test_the_command_makes_the_roles_that_are_missing_and_no_others(fab: Fab) -> None:
+    assert fab.stack.airflow is not None
+    with (fab.mappings / "south_one.yaml").open("a") as mapping:
+        mapping.write("viewers: Account managers south\n")
+    told = []
+    for _ in range(2):
+        done = subprocess.run(
+            [Path(sys.executable).parent / "etl", "roles"],
+            env=fab.stack.airflow.environ(), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        told.append(done.stdout.splitlines()[-1])
+    assert told[1] == "3 roles named by mappings, 0 made now."
+    with psycopg.connect(fab.stack.postgres.url("airflow")) as connection:
+        found = connection.execute("SELECT name FROM ab_role WHERE name = 'Account managers south'")
+        assert len(found.fetchall()) == 1
 
 
 def test_a_role_that_was_taken_away_costs_no_dag_and_comes_back(fab: Fab) -> None:
