@@ -8,7 +8,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { API_DOCS, type Board, type Card, type Day, useApi } from "./api";
 import { RecordsChart } from "./Chart";
 import { Link, clientPage, runPage, useQuery } from "./host";
-import { Empty, Loading, Page, SIGNS, Status, When, count, duration, palette, seconds, spoken } from "./words";
+import { BAD, Empty, Loading, Page, SIGNS, Status, When, count, duration, palette, seconds, spoken } from "./words";
 
 const LIVE_MS = 3000;
 const TILES = [
@@ -22,10 +22,12 @@ const column = createColumnHelper<Card>();
 
 function Sparks({ card }: { card: Card }) {
   const most = Math.max(1, ...card.recent.map((run) => run[3] ?? 0));
+  const bad = card.recent.filter((run) => BAD.has(run[1])).length;
   return (
-    <HStack gap="2px" align="flex-end" height="28px" role="img" aria-label={`The last ${card.recent.length} runs`}>
+    <HStack gap="2px" align="flex-end" height="28px" role="img" aria-label={`The last ${card.recent.length} runs, ${bad} of them without a load`}>
       {card.recent.map(([id, status, at, read]) => (
-        <Box key={id} width="6px" borderRadius="1px" colorPalette={palette(status)} bg="colorPalette.solid" height={`${20 + (80 * (read ?? 0)) / most}%`}
+        <Box key={id} width="6px" borderRadius="1px" colorPalette={palette(status)} borderWidth={BAD.has(status) ? "2px" : 0} borderColor="colorPalette.solid"
+          bg={BAD.has(status) ? "transparent" : "colorPalette.solid"} height={`${BAD.has(status) ? 40 : 20 + (80 * (read ?? 0)) / most}%`}
           title={`${at.slice(0, 10)}: ${spoken(status)}, ${count(read)} records`} />
       ))}
     </HStack>
@@ -110,7 +112,7 @@ function csvOf(cards: Card[]): string {
 
 function Tiles({ board, chosen, choose }: { board: Board; chosen: string; choose: (status: string) => void }) {
   return (
-    <SimpleGrid minChildWidth="118px" gap={2} my={3} role="group" aria-label="Filter by status">
+    <SimpleGrid minChildWidth="102px" gap={2} my={3} role="group" aria-label="Filter by status">
       {TILES.map((name) => {
         const found = board.clients.filter((card) => card.status === name).length;
         if (!found && !ALWAYS.has(name)) return null;

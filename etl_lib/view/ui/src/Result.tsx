@@ -1,5 +1,5 @@
 // One run: its stages on a time line, live; counts that add up; messages and rejects with what to do; what changed.
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { Badge, Box, Button, Heading, HStack, Link as ChakraLink, Progress, Stack, Text } from "@chakra-ui/react";
 import { type FillCounts, type Rejects, type Report, type Stage, rejectedUrl, runPath, useApi } from "./api";
 import { Acts } from "./Acts";
@@ -32,7 +32,7 @@ function TimeLine({ dagId, runId, report }: { dagId: string; runId: string; repo
                 width={`max(4px, ${Math.min(100, (100 * seconds(stage.started_at, stage.ended_at)) / whole)}%)`} />}
             </Box>
             <Box width={{ base: "100%", md: "420px" }} flexShrink={0} fontVariantNumeric="tabular-nums">
-              {stage && <Doing stage={stage} />} {stage && <Link to={logPage(dagId, runId, name)}>Log</Link>}
+              {stage && <Doing stage={stage} log={<Link to={logPage(dagId, runId, name)}>Log</Link>} />}
             </Box>
           </HStack>
         );
@@ -41,14 +41,14 @@ function TimeLine({ dagId, runId, report }: { dagId: string; runId: string; repo
   );
 }
 
-function Doing({ stage }: { stage: Stage }) {
+function Doing({ stage, log }: { stage: Stage; log: ReactNode }) {
   const taken = seconds(stage.started_at, stage.ended_at);
-  if (stage.ended_at || !stage.rows) return <>{duration(taken)}</>;
+  if (stage.ended_at || !stage.rows) return <>{duration(taken)} {log}</>;
   const share = stage.rows_total ? Math.min(100, (100 * stage.rows) / stage.rows_total) : null;
   return (
     <>
       {duration(taken)}, {spoken(stage.what)}: {count(stage.rows)}{stage.rows_total ? ` of ${count(stage.rows_total)}` : ""} rows,{" "}
-      {count(Math.round(stage.rows / Math.max(1, taken)))} rows/s
+      {count(Math.round(stage.rows / Math.max(1, taken)))} rows/s {log}
       {share !== null && (
         <Progress.Root value={share} size="xs" aria-label={`${stage.stage}: rows`}><Progress.Track><Progress.Range /></Progress.Track></Progress.Root>
       )}
@@ -95,7 +95,7 @@ export function Result({ dagId = "", runId = "" }: { dagId?: string; runId?: str
       <Text color="fg.muted">
         Started <When at={run.started_at} />, {atWork ? "at work for" : "took"} {duration(run.duration_s ?? seconds(run.started_at, null))}
         {run.usual_duration_s !== null && ` (usually ${duration(run.usual_duration_s)})`}
-        {expected && <>, expected to end <When at={expected} /></>}
+        {expected && (new Date(expected) > new Date() ? <>, expected to end <When at={expected} /></> : ", longer than usual")}
         {run.delivered_on && `, delivery of ${run.delivered_on}`}. <Link to={clientPage(dagId)}>All runs of this school</Link> {error}
       </Text>
       <Acts clientId={dagId} runId={runId} mayAct={data.may_act} done={again} />
