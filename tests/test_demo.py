@@ -21,6 +21,9 @@ import pytest
 from local_stack.airflow_api import AirflowApi
 from local_stack.stack import addresses
 
+# shares one running stack: stays in one of the parallel processes
+pytestmark = pytest.mark.xdist_group("demo")
+
 REPO = Path(__file__).parents[1]
 PARTS = (
     "dags",

@@ -10,6 +10,9 @@ import yaml
 from local_stack.sftp_client import logged_in
 from tests.airflow.conftest import BROKEN, GOOD, SILENT, RunningAirflow
 
+# shares one running stack: stays in one of the parallel processes
+pytestmark = pytest.mark.xdist_group("airflow")
+
 STAGES = ("extract", "validate", "transform", "load")
 _SUMS = """
     SELECT c.entity, sum(c.read)::int, sum(c.inserted)::int FROM etl.run_count c JOIN etl.run r USING (run_seq)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import psutil
 import psycopg
+import pytest
 
 from tests.airflow.conftest import KILLED, PATIENT, SILENT, RunningAirflow
+
+# shares one running stack: stays in one of the parallel processes
+pytestmark = pytest.mark.xdist_group("airflow")
 
 
 def recorded(airflow: RunningAirflow, client_id: str, run_id: str) -> tuple[str, bool, set[str]]:

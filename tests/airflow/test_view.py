@@ -15,6 +15,9 @@ from local_stack.airflow_api import AirflowApi
 from local_stack.browser import signed_in
 from tests.airflow.conftest import BROKEN, GOOD, PATIENT, SCHOOLS, SILENT, RunningAirflow
 
+# shares one running stack: stays in one of the parallel processes
+pytestmark = pytest.mark.xdist_group("airflow")
+
 ROUTES = ("clients", "need", "days", f"clients/{GOOD}", f"clients/{GOOD}/run?run_id=x", "docs")
 AXE = (
     Path(__file__).parents[2]

@@ -21,6 +21,9 @@ from local_stack.browser import signed_in
 from local_stack.stack import Stack
 from tests.airflow.conftest import RunningAirflow
 
+# shares one running stack: stays in one of the parallel processes
+pytestmark = pytest.mark.xdist_group("fab")
+
 VIEWERS, OPERATORS = "Account managers north", "On-call north"
 ALL = {"north_one", "north_two", "south_one"}
 NORTH = {"north_one", "north_two"}
