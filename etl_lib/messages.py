@@ -71,6 +71,16 @@ _ALL = (
         "Close the quotation mark, and write a quotation mark inside a value twice.",
     ),
     _row(
+        "ROW_ESCAPE",
+        "A sign that may be an escape stands before one that needs none: the value cannot be known.",
+        "Write a quotation mark inside a value twice, and export without other escapes.",
+    ),
+    _row(
+        "ROW_SECOND_TABLE",
+        "The row stands below a second header: two exports or two tables are in one file.",
+        "Send one export per file; if the header is printed on every page, tell us.",
+    ),
+    _row(
         "ROW_ENCODING",
         "The row holds bytes that are not text in the file's encoding.",
         "Export the file as UTF-8, or tell us which encoding it has.",

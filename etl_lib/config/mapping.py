@@ -82,6 +82,11 @@ class FileFormat(Model):
     skip_lines: int | None = Field(
         None, ge=0, description="Lines before the header; None: the header is searched for."
     )
+    page_headers: bool = Field(
+        False,
+        description="True: the header is printed again on every page; else what follows a second "
+        "header is another table, and its rows are rejected.",
+    )
     footer: str | None = Field(
         None, description="Regular expression; from the first line that matches on, no rows."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from etl_lib.extract.columns import Expected
 
 SAMPLE_BYTES = 256 * 1024
 HEADER_WITHIN_LINES = 60
+HEADER_LINES = 3  # a header may be written over so many lines
 _DELIMITERS = (",", ";", "\t", "|")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -35,6 +37,8 @@ class Dialect:
     header_line: int
     first_row_line: int
     notes: tuple[str, ...]
+    blank_after_delimiter: bool = False
+    page_headers: bool = False
 
 
 def encoding_of(path: Path, declared: str | None) -> tuple[str, int, list[str]]:
@@ -83,25 +87,79 @@ def find_dialect(path: Path, form: FileFormat, expected: Expected, shown: str) -
         lines = (form.skip_lines or 0) + 1
         delimiter = declared or _most_frequent(text)
         return Dialect("utf-8", 0, delimiter, quote, backslash, columns, 0, lines, ())
-    best: tuple[int, str, int, tuple[str, ...], int] | None = None
+    best: _Header | None = None
     for delimiter in dict.fromkeys([*([declared] if declared else []), *_DELIMITERS]):
-        for line, last, cells in _records(text, delimiter, quote):
-            if form.skip_lines is not None and line <= form.skip_lines:
-                continue
-            matched = len({c for c in expected.match(cells) if c is not None})
-            if best is None or matched > best[0]:
-                best = (matched, delimiter, line, cells, last)
+        for found in _headers(text, delimiter, quote, form.skip_lines or 0, expected):
+            if best is None or found.matched > best.matched:
+                best = found
             if form.skip_lines is not None:
                 break
-    if best is None or not _is_header(best[0], best[3], expected):
+    if best is None or not _is_header(best.matched, best.cells, expected):
         raise _no_header(text, expected, shown)
-    _, delimiter, line, cells, last = best
+    delimiter = best.delimiter
     if declared and delimiter != declared:
         names = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
         said = f"Agreed are {names.get(declared, declared)}, the file has {names.get(delimiter, delimiter)}."
         raise AskTheSchool.of("FILE_DELIMITER", said, shown)
-    notes = [] if line == 1 else [f"{line - 1} lines before the header"]
-    return Dialect("utf-8", 0, delimiter, quote, backslash, cells, line, last + 1, tuple(notes))
+    notes = [] if best.line == 1 else [f"{best.line - 1} lines before the header"]
+    if best.lines > 1:
+        notes.append(f"header over {best.lines} lines")
+    blank = _blank_after(text, best, quote)
+    if blank:
+        notes.append("a blank after each delimiter")
+    return Dialect(
+        "utf-8", 0, delimiter, quote, backslash, best.cells, best.line, best.last + 1, tuple(notes),
+        blank_after_delimiter=blank, page_headers=form.page_headers,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What may be the header: how many expected columns it has, and where it stands."""
+
+    matched: int
+    delimiter: str
+    line: int
+    last: int
+    lines: int
+    cells: tuple[str, ...]
+
+
+def _headers(
+    text: str, delimiter: str, quote: str | None, skip_lines: int, expected: Expected
+) -> Iterator[_Header]:
+    """Every record of the file's start as a header, by itself and put together with the next ones."""
+    records = [r for r in _records(text, delimiter, quote) if r[0] > skip_lines]
+    for number, (line, last, cells) in enumerate(records):
+        yield _Header(_matched(cells, expected), delimiter, line, last, 1, cells)
+        for more in range(1, HEADER_LINES):
+            below = records[number + 1 : number + 1 + more]
+            if len(below) < more or any(len(one[2]) != len(cells) for one in below):
+                break
+            parts = zip(cells, *(one[2] for one in below), strict=True)
+            joined = tuple(" ".join(p.strip() for p in part if p.strip()) for part in parts)
+            last = below[-1][1]
+            yield _Header(_matched(joined, expected), delimiter, line, last, 1 + more, joined)
+
+
+def _matched(cells: tuple[str, ...], expected: Expected) -> int:
+    return len({c for c in expected.match(cells) if c is not None})
+
+
+def _blank_after(text: str, header: _Header, quote: str | None) -> bool:
+    """Whether a blank follows every delimiter, so that it belongs to the delimiter.
+
+    Only where no delimiter stands without one: in the header, and in the rows outside of quotes.
+    """
+    if header.delimiter == " ":
+        return False
+    lines = text.splitlines()[header.line - 1 : header.line - 1 + HEADER_WITHIN_LINES]
+    if quote:
+        inside = re.compile(f"{quote}[^{quote}]*{quote}")
+        lines = [inside.sub("", line) for line in lines]
+    joined = "\n".join(lines[:-1] or lines)
+    signs = joined.count(header.delimiter)
+    return signs > 0 and joined.count(f"{header.delimiter} ") == signs
 
 
 def _records(

@@ -48,6 +48,7 @@ class RowReader:
     rejected: list[tuple[int, str]] = field(default_factory=list)
     rows_read: int = 0
     repeated_headers: int = 0
+    in_second_table: bool = False
 
     def batches(self) -> Iterator[pa.Table]:
         """Tables of `_line` int64 and string columns, in the order of the file."""
@@ -88,6 +89,11 @@ class RowReader:
 
     def _fast(self, block: bytes, line: int) -> pa.Table | None:
         """The block through Arrow's parser, or None when a line might not be a row."""
+        if self.dialect.blank_after_delimiter:
+            if self.dialect.quote and self.dialect.quote.encode() in block:
+                return None
+            sign = self.dialect.delimiter.encode()
+            block = block.replace(sign + b" ", sign)
         if not self._every_line_is_a_row(block):
             return None
         names = [f"c{place}" for place in range(len(self.dialect.header))]
@@ -125,10 +131,12 @@ class RowReader:
         self.rows_read += lines
         numbers = pa.array(np.arange(line, line + lines, dtype=np.int64))
         table = table.rename_columns(list(self.wanted.values())).add_column(0, "_line", numbers)
-        return self._without_headers(table)
+        return self._of_this_table(table)
 
     def _every_line_is_a_row(self, block: bytes) -> bool:
         if self.dialect.backslash and b"\\" in block:
+            return False
+        if self.dialect.quote == "'" and b'""' in block:
             return False
         if block.count(b"\r") != block.count(b"\r\n") or _REPLACEMENT in block:
             return False
@@ -162,20 +170,39 @@ class RowReader:
         closes = np.isin(after, (delimiter, 10, 13, quote))
         return bool(opens.all() and closes.all())
 
-    def _without_headers(self, table: pa.Table) -> pa.Table:
-        """Rows that repeat the header (printed page heads, two exports in one file) are no rows."""
-        if not self.dialect.header_line:
+    def _of_this_table(self, table: pa.Table) -> pa.Table:
+        """The rows that belong to the table: none that repeats the header, none of a second table."""
+        if self.in_second_table:
+            return self._rejected_as_second(table)
+        heads = self._heads(table)
+        if heads is None:
             return table
+        places = np.flatnonzero(heads)
+        if self.dialect.page_headers:
+            self.repeated_headers += len(places)
+            self.rows_read -= len(places)
+            return table.filter(pa.array(~heads))
+        self.in_second_table = True
+        self.repeated_headers += 1
+        self.rows_read -= 1
+        self._rejected_as_second(table.slice(places[0] + 1))
+        return table.slice(0, places[0])
+
+    def _heads(self, table: pa.Table) -> np.ndarray | None:
+        """Which rows repeat the header; None when there is none."""
+        if not self.dialect.header_line:
+            return None
         same = None
         for place, name in self.wanted.items():
-            equal = pc.equal(table[name], self.dialect.header[place])
+            equal = pc.equal(table[name], self.dialect.header[place].strip())
             same = equal if same is None else pc.and_(same, equal)
             if not pc.any(same).as_py():
-                return table
-        heads = pc.sum(same).as_py()
-        self.repeated_headers += heads
-        self.rows_read -= heads
-        return table.filter(pc.invert(same))
+                return None
+        return None if same is None else same.to_numpy()
+
+    def _rejected_as_second(self, table: pa.Table) -> pa.Table:
+        self.rejected += [(line, "ROW_SECOND_TABLE") for line in table["_line"].to_pylist()]
+        return table.slice(0, 0)
 
     # --- the strict way --------------------------------------------------------------------------------
 
@@ -205,7 +232,7 @@ class RowReader:
         columns = list(zip(*cells, strict=True)) or [()] * len(names)
         arrays = [pa.array(column, pa.string()) for column in columns]
         table = pa.table([pa.array(numbers, pa.int64()), *arrays], names=["_line", *names])
-        return self._without_headers(table), min(used, len(block)), at
+        return self._of_this_table(table), min(used, len(block)), at
 
     def _keep(self, row: list[str], line: int, numbers: list[int], cells: list[list[str]]) -> None:
         self.rows_read += 1
@@ -240,6 +267,8 @@ class RowReader:
             text, length = f"{text}\n{more}", length + 1
         if row is None:
             return None, "ROW_QUOTE", 1
+        if self._odd_escape(text):
+            return None, "ROW_ESCAPE", 1
         if len(row) != len(self.dialect.header):
             return None, "ROW_FIELD_COUNT", 1
         if max(map(len, row)) > LONGEST_FIELD_BYTES:
@@ -269,11 +298,12 @@ class RowReader:
         if not quote or quote not in text:
             if "\n" in text:
                 return None, "broken"
-            return self._unescaped(text.split(self.dialect.delimiter)), "whole"
+            return self._unescaped(self._split(text)), "whole"
         reader = csv.reader(
             io.StringIO(text, newline=""),
             delimiter=self.dialect.delimiter, quotechar=quote, strict=True,
             doublequote=not self.dialect.backslash,
+            skipinitialspace=self.dialect.blank_after_delimiter,
             escapechar="\\" if self.dialect.backslash else None,
         )  # fmt: skip
         try:
@@ -284,6 +314,19 @@ class RowReader:
             return None, "broken"
         return rows[0], "whole"
 
+    def _odd_escape(self, text: str) -> bool:
+        """Whether an escape stands where none is needed, so that it may as well be a letter."""
+        quote = self.dialect.quote or ""
+        if self.dialect.backslash:
+            return re.search(rf"\\(?![\\{re.escape(quote)}])", text.replace("\\\\", "")) is not None
+        return quote == "'" and '""' in text
+
+    def _split(self, text: str) -> list[str]:
+        cells = text.split(self.dialect.delimiter)
+        if self.dialect.blank_after_delimiter:
+            return [cells[0], *(cell.removeprefix(" ") for cell in cells[1:])]
+        return cells
+
     def _unescaped(self, cells: list[str]) -> list[str]:
         if not self.dialect.backslash:
             return cells
@@ -293,8 +336,9 @@ class RowReader:
         """No quotation mark inside a value that is not quoted: nobody can say what it means there."""
         if self.dialect.backslash:
             return True
+        blank = " ?" if self.dialect.blank_after_delimiter else ""
         outside = re.sub(
-            f"(^|{re.escape(self.dialect.delimiter)}){quote}(?:[^{quote}]|{quote}{quote})*{quote}",
+            f"(^|{re.escape(self.dialect.delimiter)}){blank}{quote}(?:[^{quote}]|{quote}{quote})*{quote}",
             r"\1", text,
         )  # fmt: skip
         return quote not in outside

@@ -86,9 +86,54 @@ def test_a_line_end_inside_quotes_belongs_to_the_value(read: Read) -> None:
 
 
 def test_a_header_that_is_printed_on_every_page_is_left_out(read: Read) -> None:
-    found = read(b"Id,Name,Last\n1,Ana,Ruiz\nId,Name,Last\n2,Bo,Li\n")
+    pages = b"Id,Name,Last\n1,Ana,Ruiz\nId,Name,Last\n2,Bo,Li\n"
+    found = read(pages, format={"page_headers": True})
     assert [row[1] for row in found.rows] == ["1", "2"]
     assert "1 repeated headers left out" in found.table.notes
+
+
+def test_rows_below_a_second_header_are_rejected_each_with_its_line(read: Read) -> None:
+    found = read(b"Id,Name,Last\n1,Ana,Ruiz\nId,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n")
+    assert [row[1] for row in found.rows] == ["1"]
+    assert found.rejected == [(4, "ROW_SECOND_TABLE"), (5, "ROW_SECOND_TABLE")]
+    assert found.table.rows_read == 3
+
+
+def test_a_second_header_far_below_ends_the_table_for_all_that_follows(read: Read) -> None:
+    many = b"".join(b"%d,Ana,Ruiz\n" % n for n in range(20_000))
+    found = read(b"Id,Name,Last\n" + many + b"Id,Name,Last\n" + many)
+    assert len(found.rows) == len(found.rejected) == 20_000
+    assert {code for _, code in found.rejected} == {"ROW_SECOND_TABLE"}
+
+
+def test_a_header_over_several_lines_is_put_together(read: Read) -> None:
+    found = read(
+        b"Student,First,Last\nId,Name,\n1,Ana,Ruiz\n", columns={"Id": {"aliases": ["Student Id"]}}
+    )
+    assert found.rows == [(3, "1", "Ana", "Ruiz")]
+    assert "header over 2 lines" in found.table.notes
+
+
+def test_a_blank_after_every_delimiter_belongs_to_it(read: Read) -> None:
+    found = read(b'Id, Name, Last\n1, Ana, Ruiz\n2, "Bo, B", Li\n')
+    assert [row[1:] for row in found.rows] == [("1", "Ana", "Ruiz"), ("2", "Bo, B", "Li")]
+    kept = read(b"Id,Name,Last\n1, Ana,Ruiz\n")
+    assert kept.rows == [(2, "1", " Ana", "Ruiz")]
+
+
+@pytest.mark.parametrize(
+    ("line", "form"),
+    [
+        (rb'1,"An\ta",Ruiz', {"escape": "backslash"}),
+        (b"1,'An\"\"a',Ruiz", {"quote": "'"}),
+    ],
+)
+def test_a_sign_that_may_be_an_escape_or_a_letter_costs_its_row(
+    read: Read, line: bytes, form: dict[str, str]
+) -> None:
+    found = read(b"Id,Name,Last\n" + line + b"\n2,Bo,Li\n", format=form)
+    assert found.rejected == [(2, "ROW_ESCAPE")]
+    assert [row[1] for row in found.rows] == ["2"]
 
 
 def test_a_footer_that_was_agreed_ends_the_table(read: Read) -> None:
