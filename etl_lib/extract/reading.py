@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool
 from etl_lib.extract.columns import Expected
@@ -22,6 +24,50 @@ REJECT_SCHEMA = pa.schema(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class OpenedTable:
+    """A file that is a table: how it is written, which of its columns are wanted, its rows to be read.
+
+    `wanted`: place in the file to the mapping's name. `unknown`: headers that nobody asked for.
+    """
+
+    dialect: Dialect
+    wanted: dict[int, str]
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+    reader: RowReader
+
+
+def open_table(
+    path: Path, form: FileFormat, expected: Expected, shown: str, scratch: Path,
+    extra_columns: str = "ignore",
+) -> OpenedTable:  # fmt: skip
+    """Find out how the file is written and where its table begins; `scratch` is a path for a UTF-8 copy.
+
+    Raises AskTheSchool with every fault of the file: no table, no header, columns missing or repeated.
+    """
+    encoding, bom_bytes, notes = encoding_of(path, form.encoding)
+    path = transcode(path, encoding, bom_bytes, scratch)
+    dialect = find_dialect(path, form, expected, shown)
+    if faults := expected.faults(
+        dialect.header, f"{shown}, line {dialect.header_line}", extra_columns
+    ):
+        raise AskTheSchool(faults)
+    columns = expected.match(dialect.header)
+    wanted = {place: column for place, column in enumerate(columns) if column is not None}
+    footer = re.compile(form.footer.encode(), re.MULTILINE) if form.footer else None
+    unknown = [
+        cell.strip() for cell, column in zip(dialect.header, columns, strict=True) if column is None
+    ]
+    return OpenedTable(
+        dialect=replace(dialect, encoding=encoding, bom_bytes=bom_bytes),
+        wanted=wanted,
+        unknown=tuple(name for name in unknown if name),
+        notes=(*notes, *dialect.notes),
+        reader=RowReader(path, dialect, wanted, footer),
+    )
+
+
 def read_table(
     path: Path, member: Member, number: int, resolved: ResolvedMapping, workspace: Storage,
     folder: Path, progress: Callable[[int], None],
@@ -33,31 +79,19 @@ def read_table(
     """
     feed = resolved.mapping.feeds[member.feed]
     expected = Expected.of(feed, resolved)
-    encoding, bom_bytes, notes = encoding_of(path, feed.format.encoding)
-    path = transcode(path, encoding, bom_bytes, folder / f"{number}.utf8")
-    dialect = find_dialect(path, feed.format, expected, member.shown)
-    if faults := expected.faults(
-        dialect.header, f"{member.shown}, line {dialect.header_line}", feed.extra_columns
-    ):
-        raise AskTheSchool(faults)
-    columns = expected.match(dialect.header)
-    wanted = {place: column for place, column in enumerate(columns) if column is not None}
-    footer = re.compile(feed.format.footer.encode(), re.MULTILINE) if feed.format.footer else None
-    reader = RowReader(path, dialect, wanted, footer)
+    opened = open_table(
+        path, feed.format, expected, member.shown, folder / f"{number}.utf8", feed.extra_columns
+    )
+    reader, wanted = opened.reader, opened.wanted
     rows_key, rejects_key = f"extract/rows-{number}.parquet", f"extract/rejects-{number}.parquet"
     accepted = _write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
-    _refuse_emptiness(reader, feed.allow_empty, dialect, member.shown)
+    _refuse_emptiness(reader, feed.allow_empty, opened.dialect, member.shown)
     assert reader.rows_read == accepted + len(reader.rejected), (
         f"{member.shown}: rows do not add up"
     )
     workspace.put_file(folder / f"{number}.parquet", rows_key)
     _write_rejects(reader, member.shown, folder / f"{number}.rejects")
     workspace.put_file(folder / f"{number}.rejects", rejects_key)
-    if reader.repeated_headers:
-        notes.append(f"{reader.repeated_headers} repeated headers left out")
-    unknown = [
-        cell.strip() for cell, column in zip(dialect.header, columns, strict=True) if column is None
-    ]
     return ReadTable(
         feed=member.feed,
         shown=member.shown,
@@ -67,8 +101,8 @@ def read_table(
         rows_accepted=accepted,
         rows_rejected=len(reader.rejected),
         columns=(*wanted.values(), *(f"{{{part}}}" for part in member.parts)),
-        unknown_columns=tuple(name for name in unknown if name),
-        notes=(*notes, *dialect.notes),
+        unknown_columns=opened.unknown,
+        notes=(*opened.notes, *reader.notes()),
     )
 
 

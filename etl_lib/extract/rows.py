@@ -50,6 +50,13 @@ class RowReader:
     repeated_headers: int = 0
     in_second_table: bool = False
 
+    def notes(self) -> list[str]:
+        """What is worth telling of the rows that were read."""
+        if not self.repeated_headers:
+            return []
+        what = "left out" if self.dialect.page_headers else "found, and what follows is rejected"
+        return [f"{self.repeated_headers} repeated headers {what}"]
+
     def batches(self) -> Iterator[pa.Table]:
         """Tables of `_line` int64 and string columns, in the order of the file."""
         line = self.dialect.first_row_line

@@ -1,0 +1,97 @@
+"""`etl read`: one file through the reader of the pipeline, without loading anything."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from etl_lib.config.mapping import FileFormat
+from etl_lib.config.project import Project
+from etl_lib.errors import AskTheSchool, Fault, FixTheMapping, FixTheSetup
+from etl_lib.messages import message
+
+
+def read(
+    file: Annotated[Path, typer.Argument(help="A CSV file.")],
+    out: Annotated[Path, typer.Option(help="Folder for accepted.csv, rejected.csv and report.json.")],
+    mapping: Annotated[str, typer.Option(help="A client, whose mapping says what to expect.")] = "",
+    feed: Annotated[str, typer.Option(help="A feed of the mapping.")] = "",
+) -> None:  # fmt: skip
+    """Read a file as a run would; exit code 0: every row, 1: some rows rejected, 2: the file is refused.
+
+    Without a mapping it is guessed how the file is written; the report says how surely.
+    """
+    if not file.is_file():
+        raise FixTheSetup.of("SOURCE_UNAVAILABLE", f"There is no file `{file}`.")
+    out.mkdir(parents=True, exist_ok=True)
+    from etl_lib.extract.guess import guess
+    from etl_lib.extract.reading import open_table
+
+    report: dict[str, Any] = {"file": file.name}
+    rejected: list[tuple[int, str]] = []
+    accepted = 0
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        (out / "accepted.csv").open("w", encoding="utf-8", newline="") as target,
+    ):
+        try:
+            if mapping:
+                form, expected, extra = _agreed(mapping, feed)
+            else:
+                found = guess(file, file.name, Path(scratch) / "sample")
+                form, expected, extra = found.form, found.expected, "ignore"
+                report |= {"confidence": found.confidence, "runner_up": found.runner_up}
+            opened = open_table(file, form, expected, file.name, Path(scratch) / "utf8", extra)
+            writer = csv.writer(target)
+            writer.writerow(opened.wanted.values())
+            for table in opened.reader.batches():
+                columns = [table[name].to_pylist() for name in opened.wanted.values()]
+                writer.writerows(zip(*columns, strict=True))
+                accepted += table.num_rows
+            rejected = opened.reader.rejected
+            assert opened.reader.rows_read == accepted + len(rejected), "rows do not add up"
+            dialect = opened.dialect
+            report |= {
+                "encoding": dialect.encoding, "delimiter": dialect.delimiter,
+                "quote": dialect.quote, "header_line": dialect.header_line,
+                "columns": list(opened.wanted.values()), "unknown_columns": list(opened.unknown),
+                "notes": [*opened.notes, *opened.reader.notes()],
+                "rows_read": opened.reader.rows_read,
+            }  # fmt: skip
+            faults: tuple[Fault, ...] = ()
+        except AskTheSchool as error:
+            faults = error.faults
+    report |= {
+        "rows_accepted": accepted, "rows_rejected": len(rejected),
+        "rejected_by_code": dict(Counter(code for _, code in rejected)),
+        "faults": [{"code": f.code, "text": str(f), "remedy": f.message.remedy} for f in faults],
+    }  # fmt: skip
+    (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    with (out / "rejected.csv").open("w", encoding="utf-8", newline="") as target:
+        writer = csv.writer(target)
+        writer.writerow(("line", "code", "reason", "remedy"))
+        for line, code in rejected:
+            writer.writerow((line, code, message(code).meaning, message(code).remedy))
+    for fault in faults:
+        typer.echo(str(fault), err=True)
+    typer.echo(f"{accepted:,} rows accepted, {len(rejected):,} rejected.")
+    raise typer.Exit(2 if faults else 1 if rejected else 0)
+
+
+def _agreed(client_id: str, feed: str) -> tuple[FileFormat, Any, str]:
+    """Format, columns and policy of a feed. Raises FixTheMapping for a feed that is not there."""
+    from etl_lib.extract.columns import Expected
+
+    resolved = Project.load().resolve(client_id)
+    found = resolved.mapping.feeds.get(feed)
+    if found is None:
+        known = ", ".join(resolved.mapping.feeds)
+        text = f"`{client_id}` has no feed `{feed}`."
+        raise FixTheMapping.of("MAPPING_INVALID", text, hint=f"There are: {known}.")
+    return found.format, Expected.of(found, resolved), found.extra_columns
