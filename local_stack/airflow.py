@@ -158,7 +158,9 @@ class Airflow:
 
     def add_user(self, user: str, role: str) -> str:
         """Make a user with one role that exists, under FAB; gives the password."""
-        password = secrets.token_urlsafe(9)
+        password = secrets.token_hex(
+            9
+        )  # never begins with a dash, which the command would take for an option
         command = [str(Path(sys.executable).parent / "airflow"), "users", "create", "-u", user, "-r", role,
                    "-p", password, "-f", user, "-l", user, "-e", f"{user}@example.invalid"]  # fmt: skip
         result = subprocess.run(
