@@ -81,6 +81,11 @@ _ALL = (
         "Send one export per file; if the header is printed on every page, tell us.",
     ),
     _row(
+        "ROW_WIDTH",
+        "The line is longer than the agreed widths of its columns together.",
+        "Check this line for a shifted or too long value, or tell us the new widths.",
+    ),
+    _row(
         "ROW_ENCODING",
         "The row holds bytes that are not text in the file's encoding.",
         "Export the file as UTF-8, or tell us which encoding it has.",
@@ -227,6 +232,21 @@ _ALL = (
         "FILE_DELIMITER",
         "The fields of the file are not separated by the agreed delimiter.",
         "Export the file with the agreed delimiter.",
+    ),
+    _file(
+        "FILE_QUOTE",
+        "The values of the file are not quoted in the agreed way.",
+        "Export the file with the agreed quotation mark and escape.",
+    ),
+    _file(
+        "FILE_FIXED_WIDTH",
+        "The columns of the file are set in fixed widths, and a delimiter was agreed upon.",
+        "Export the data as CSV, or tell us the width of each column.",
+    ),
+    _file(
+        "FILE_SEVERAL_TABLES",
+        "The file holds more than one table, or one export behind the other.",
+        "Send one table per file; if the header is printed on every page, tell us.",
     ),
     _file(
         "FILE_ARCHIVE_UNREADABLE",

@@ -70,13 +70,17 @@ class FileFormat(Model):
         None,
         description="None: found out from the file.",
     )
-    quote: Literal['"', "'", "none"] = Field(
-        '"',
-        description="The sign around values that hold a delimiter.",
+    quote: Literal['"', "'", "none"] | None = Field(
+        None,
+        description="The sign around values that hold a delimiter; none: found out from the file.",
     )
-    escape: Literal["doubled", "backslash"] = Field(
-        "doubled",
-        description="How the quote sign is written inside a value.",
+    escape: Literal["doubled", "backslash"] | None = Field(
+        None,
+        description="How the quote sign is written inside a value; none: found out from the file.",
+    )
+    widths: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(
+        (),
+        description="Of a file without delimiters: the width of each column, in characters.",
     )
     header: bool = Field(True, description="False: no header line; `columns` gives the order.")
     skip_lines: int | None = Field(
@@ -102,10 +106,22 @@ class FileFormat(Model):
                 raise ValueError(f"`{value}` is not an encoding such as utf-8 or cp1252") from None
         return value
 
+    @model_validator(mode="after")
+    def widths_instead_of_signs(self) -> Self:
+        """A file of fixed width has neither delimiter nor quotation marks."""
+        if self.widths and (self.delimiter or self.quote or self.escape):
+            raise ValueError("`widths` goes without delimiter, quote and escape")
+        return self
+
     @property
     def delimiter_character(self) -> str | None:
         """The delimiter itself (`tab` is how a person writes it)."""
         return "\t" if self.delimiter == "tab" else self.delimiter
+
+    @property
+    def quote_character(self) -> str | None:
+        """The quotation mark itself, None where values are never quoted or nothing was agreed."""
+        return None if self.quote == "none" else self.quote
 
 
 class ValueFormat(Model):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from etl_lib.config.mapping import FILE_PART, EntityFill, Feed
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import Fault
 
+_MOST_NAMES = 12
 _IGNORED = re.compile(r"[\s\u00a0\ufeff\u200b_\-.#/]+")
 
 
@@ -22,10 +23,14 @@ def folded(header: str) -> str:
 
 @dataclass(frozen=True)
 class Expected:
-    """A feed's columns: `names` by folded spelling (aliases included), and which must be there."""
+    """A feed's columns: `names` by folded spelling (aliases included), and which must be there.
+
+    `required`: of each group at least one. `optional`: by field the columns that may fill it.
+    """
 
     names: dict[str, str]
-    required: tuple[tuple[str, ...], ...]  # of each group at least one
+    required: tuple[tuple[str, ...], ...]
+    optional: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, feed: Feed, resolved: ResolvedMapping) -> Expected:
@@ -40,11 +45,22 @@ class Expected:
         optional = {name for name, said in feed.columns.items() if said.required is False}
         for entity_name, fill in feed.entities.items():
             groups += _required_groups(resolved, entity_name, fill, optional)
-        return cls(names, tuple(dict.fromkeys(groups)))
+        required = tuple(dict.fromkeys(groups))
+        return cls(names, required, tuple(_optional(feed, {c for group in groups for c in group})))
 
     def match(self, header: Sequence[str]) -> list[str | None]:
         """For each cell of a header the mapping's column, None for one that is not expected."""
         return [self.names.get(folded(cell)) for cell in header]
+
+    def notes(self, header: Sequence[str]) -> list[str]:
+        """The fields for which a header has no column; they stay as they are."""
+        there = set(self.match(header))
+        missing = [field for field, columns in self.optional if not there & set(columns)]
+        if not missing:
+            return []
+        shown = ", ".join(f"`{name}`" for name in missing[:_MOST_NAMES])
+        more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
+        return [f"no column for {shown}{more}"]
 
     def faults(self, header: Sequence[str], where: str, extra: str) -> list[Fault]:
         """Everything that is wrong with a header; empty when it can be used."""
@@ -66,6 +82,17 @@ class Expected:
                     text = f"The column `{cell.strip()}` was not agreed upon."
                     faults.append(Fault("FILE_COLUMN_UNKNOWN", text, where))
         return faults
+
+
+def _optional(feed: Feed, required: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Fields that hang on columns which may be absent, and those columns."""
+    seen: set[str] = set()
+    for fill in feed.entities.values():
+        for name, rule in fill.columns.items():
+            columns = tuple(c for c in rule.source_columns if not FILE_PART.fullmatch(c))
+            if columns and name not in seen and not required & set(columns):
+                seen.add(name)
+                yield name, columns
 
 
 def _aliases(feed: Feed, column: str) -> tuple[str, ...]:

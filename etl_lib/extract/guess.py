@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from etl_lib.config.mapping import FileFormat
 from etl_lib.errors import AskTheSchool
 from etl_lib.extract.columns import Expected, folded
-from etl_lib.extract.dialect import SAMPLE_BYTES, encoding_of, transcode
-
-_DELIMITERS = (",", ";", "\t", "|", " ")
-_QUOTES = ('"', "'")
-_ALLOWED = {"\t": "tab"}
+from etl_lib.extract.dialect import DELIMITERS, Dialect
+from etl_lib.extract.encoding import open_text
+from etl_lib.extract.header import HEADER_LINES, HEADER_WITHIN_LINES, readable_lines
+from etl_lib.extract.sample import Line, Sampled, likelier, read_sample, styles
+from etl_lib.extract.shapes import Shapes, shape_of
 
 
 @dataclass(frozen=True)
@@ -27,81 +26,96 @@ class Guess:
     runner_up: str
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """A sample read in one way: the usual width of its records and the share that has it."""
-
-    delimiter: str
-    quote: str
-    width: int
-    share: float
-    first: tuple[str, ...]
-
-    @property
-    def score(self) -> float:
-        """Regular and wide is likely; one column is hardly a table."""
-        return self.share * (1 - 1 / (self.width + 1)) if self.width > 1 else 0.05 * self.share
-
-    @property
-    def said(self) -> str:
-        """In words."""
-        return f"{self.delimiter!r} with {self.quote}, {self.width} columns"
-
-
 def guess(path: Path, shown: str, scratch: Path) -> Guess:
-    """How the file is written. Raises AskTheSchool (FILE_EMPTY) for a file without text."""
-    encoding, bom_bytes, _ = encoding_of(path, None)
-    path = transcode(path, encoding, bom_bytes, scratch)
-    with path.open("rb") as stream:
-        sample = stream.read(SAMPLE_BYTES)
-    text = sample.decode("utf-8", errors="replace")
-    if not text.strip():
-        raise AskTheSchool.of("FILE_EMPTY", "The file is empty.", shown)
-    lines = text.splitlines()
-    if len(sample) == SAMPLE_BYTES and len(lines) > 1:
-        lines.pop()  # cut in its middle
-    readings = sorted(
-        (_read(lines, delimiter, quote) for delimiter in _DELIMITERS for quote in _QUOTES),
-        key=lambda one: -one.score,
-    )
-    best = readings[0]
-    others = [one for one in readings[1:] if one.delimiter != best.delimiter]
-    header = _is_header(best.first)
-    names = _unique(best.first if header else [f"column_{n + 1}" for n in range(best.width)])
+    """How the file is written. Raises AskTheSchool (FILE_EMPTY, FILE_NOT_A_TABLE) for no text at all."""
+    text = open_text(path, None, scratch)
+    lines = readable_lines(text.sample(), text.begins_at, shown)
+    readings = sorted(_best_styles(lines), key=lambda one: -_score(one))
+    best, others = readings[0], readings[1:]
+    if not best.rows:
+        raise AskTheSchool.of("FILE_NOT_A_TABLE", "No line of the file reads as a row.", shown)
+    skipped, header = _header_of(best)
+    names = _unique(header or [f"column_{n + 1}" for n in range(best.width)])
+    mark = best.dialect.quote
     form = FileFormat(
-        delimiter=_ALLOWED.get(best.delimiter, best.delimiter), quote=best.quote, header=header
+        delimiter="tab" if best.dialect.delimiter == "\t" else best.dialect.delimiter,
+        quote=mark if mark in ('"', "'") else "none",
+        escape="backslash" if best.dialect.backslash else "doubled",
+        header=bool(header),
+        skip_lines=skipped,
     )
     expected = Expected({folded(name): name for name in names}, tuple((name,) for name in names))
-    sure = best.score / (best.score + others[0].score) if best.score else 0.0
-    return Guess(form, expected, round(sure, 3), others[0].said)
+    score, next_score = _score(best), _score(others[0])
+    sure = score / (score + next_score) if score else 0.0
+    return Guess(
+        form, expected, round(sure, 3), f"{others[0].dialect.said}, {others[0].width} columns"
+    )
 
 
-def _read(lines: list[str], delimiter: str, quote: str) -> _Reading:
-    widths: Counter[int] = Counter()
-    firsts: dict[int, tuple[str, ...]] = {}
-    try:
-        for cells in csv.reader(lines, delimiter=delimiter, quotechar=quote):
-            if any(cell.strip() for cell in cells):
-                widths[len(cells)] += 1
-                firsts.setdefault(len(cells), tuple(cells))
-    except csv.Error:
-        pass  # a field over the limit: judged by what could be read
-    if not widths:
-        return _Reading(delimiter, quote, 1, 0.0, ("",))
-    width, count = max(widths.items(), key=lambda one: (one[1], one[0]))
-    return _Reading(delimiter, quote, width, count / sum(widths.values()), firsts[width])
+def _best_styles(lines: Sequence[Line]) -> Iterator[Sampled]:
+    """For each delimiter its best way of quoting."""
+    for delimiter in DELIMITERS:
+        best: Sampled | None = None
+        for way in styles(Dialect(delimiter), None, None, lines):
+            sampled = read_sample(lines, way)
+            if best is None or likelier(sampled, best):
+                best = sampled
+        assert best is not None
+        yield best
 
 
-def _is_header(cells: tuple[str, ...]) -> bool:
-    """Names are there, differ, and are no numbers."""
+def _score(found: Sampled) -> float:
+    """Regular and wide is likely; one column is hardly a table; values of known shapes speak for it."""
+    if found.width <= 1:
+        return 0.05 * found.share
+    cells = [cell for row in found.rows[:200] for cell in row]
+    plain = sum(len(shape_of(cell)) <= 12 for cell in cells) / max(len(cells), 1)
+    return found.share * (1 - 1 / (found.width + 1)) * (0.5 + 0.5 * plain)
+
+
+def _header_of(found: Sampled) -> tuple[int, list[str]]:
+    """How many lines to skip, and the header's cells; no cells where the file has no header.
+
+    A header is the first row in which every cell is a name; it may go on over the next rows as long
+    as they look like no row of values in any telling column.
+    """
+    rows = found.rows[:HEADER_WITHIN_LINES]
+    shapes = Shapes.of(found.rows[HEADER_LINES:])
+    for at, row in enumerate(rows):
+        if not _are_names(row):
+            continue
+        agreeing, telling = shapes.agreeing(row)
+        if telling and agreeing * 2 > telling:
+            break
+        cells = list(row)
+        for more in rows[at + 1 : at + HEADER_LINES]:
+            agreeing, telling = shapes.agreeing(more)
+            if not telling or agreeing or not _are_names(more):
+                break
+            cells = [f"{above} {below}".strip() for above, below in zip(cells, more, strict=True)]
+        return found.first_lines[at] - 1, cells
+    first = found.first_lines[0] if found.first_lines else 1
+    return first - 1, []
+
+
+def _are_names(cells: Sequence[str]) -> bool:
+    """Nearly all are there, differ, and are no numbers."""
     names = [cell.strip() for cell in cells]
-    return all(names) and len(set(names)) == len(names) and not any(n[0].isdigit() for n in names)
+    filled = [name for name in names if name]
+    return (
+        len(filled) * 10 >= len(names) * 9
+        and len(set(filled)) == len(filled) > 0
+        and not any(name[0].isdigit() or name[0] in "$€-+" for name in filled)
+    )
 
 
-def _unique(names: tuple[str, ...] | list[str]) -> list[str]:
+def _unique(names: Sequence[str]) -> list[str]:
     """The names, none of which folds to another's."""
     found: dict[str, str] = {}
     for number, name in enumerate(names, 1):
         clean = name.strip() or f"column_{number}"
-        found[folded(clean) if folded(clean) not in found else f"{clean}_{number}"] = clean
+        key = folded(clean)
+        if not key or key in found:
+            clean = f"{clean}_{number}"
+        found[folded(clean)] = clean
     return list(found.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +14,15 @@ from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool
 from etl_lib.extract.columns import Expected
-from etl_lib.extract.dialect import Dialect, encoding_of, find_dialect, transcode
+from etl_lib.extract.dialect import Dialect
+from etl_lib.extract.encoding import open_text
+from etl_lib.extract.header import find_table
 from etl_lib.extract.rows import RowReader
 from etl_lib.manifest import Member, ReadTable
 from etl_lib.storage import Storage
 
+# Read once, whole, by our own stages: a dictionary and statistics cost a third of the pass for nothing.
+_CHEAP = {"use_dictionary": False, "write_statistics": False}
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
 )  # fmt: skip
@@ -31,11 +35,18 @@ class OpenedTable:
     `wanted`: place in the file to the mapping's name. `unknown`: headers that nobody asked for.
     """
 
+    encoding: str
     dialect: Dialect
     wanted: dict[int, str]
     unknown: tuple[str, ...]
     notes: tuple[str, ...]
     reader: RowReader
+
+    def refuse_second_table(self, shown: str) -> None:
+        """Raise AskTheSchool (FILE_SEVERAL_TABLES) when another table was found; once all is read."""
+        if self.reader.second_table_line:
+            where = f"{shown}, line {self.reader.second_table_line}"
+            raise AskTheSchool.of("FILE_SEVERAL_TABLES", "Another table begins here.", where)
 
 
 def open_table(
@@ -46,9 +57,8 @@ def open_table(
 
     Raises AskTheSchool with every fault of the file: no table, no header, columns missing or repeated.
     """
-    encoding, bom_bytes, notes = encoding_of(path, form.encoding)
-    path = transcode(path, encoding, bom_bytes, scratch)
-    dialect = find_dialect(path, form, expected, shown)
+    text = open_text(path, form.encoding, scratch)
+    dialect = find_table(text, form, expected, shown)
     if faults := expected.faults(
         dialect.header, f"{shown}, line {dialect.header_line}", extra_columns
     ):
@@ -60,11 +70,12 @@ def open_table(
         cell.strip() for cell, column in zip(dialect.header, columns, strict=True) if column is None
     ]
     return OpenedTable(
-        dialect=replace(dialect, encoding=encoding, bom_bytes=bom_bytes),
+        encoding=text.encoding,
+        dialect=dialect,
         wanted=wanted,
         unknown=tuple(name for name in unknown if name),
-        notes=(*notes, *dialect.notes),
-        reader=RowReader(path, dialect, wanted, footer),
+        notes=(*text.notes, *dialect.notes, *expected.notes(dialect.header)),
+        reader=RowReader(text.path, dialect, wanted, footer),
     )
 
 
@@ -86,9 +97,10 @@ def read_table(
     rows_key, rejects_key = f"extract/rows-{number}.parquet", f"extract/rejects-{number}.parquet"
     accepted = _write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
     _refuse_emptiness(reader, feed.allow_empty, opened.dialect, member.shown)
-    assert reader.rows_read == accepted + len(reader.rejected), (
+    assert reader.rows_read == accepted + reader.rows_rejected, (
         f"{member.shown}: rows do not add up"
     )
+    opened.refuse_second_table(member.shown)
     workspace.put_file(folder / f"{number}.parquet", rows_key)
     _write_rejects(reader, member.shown, folder / f"{number}.rejects")
     workspace.put_file(folder / f"{number}.rejects", rejects_key)
@@ -99,7 +111,7 @@ def read_table(
         rejects_key=rejects_key,
         rows_read=reader.rows_read,
         rows_accepted=accepted,
-        rows_rejected=len(reader.rejected),
+        rows_rejected=reader.rows_rejected,
         columns=(*wanted.values(), *(f"{{{part}}}" for part in member.parts)),
         unknown_columns=opened.unknown,
         notes=(*opened.notes, *reader.notes()),
@@ -114,12 +126,12 @@ def _write_rows(
     names = [*wanted.values(), *parts]
     schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in names)])
     accepted = 0
-    with pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=False) as writer:
+    with pq.ParquetWriter(path, schema, compression="lz4", **_CHEAP) as writer:
         for table in reader.batches():
             for name, value in parts.items():
                 column = pa.repeat(pa.scalar(value), table.num_rows)
                 table = table.append_column(name, column)
-            writer.write_table(table.cast(schema))
+            writer.write_table(table)
             accepted += table.num_rows
             progress(accepted)
     return accepted
@@ -133,9 +145,10 @@ def _refuse_emptiness(reader: RowReader, allowed: bool, dialect: Dialect, shown:
 
 
 def _write_rejects(reader: RowReader, shown: str, path: Path) -> None:
-    count = len(reader.rejected)
-    lines = [line for line, _ in reader.rejected]
-    codes = [code for _, code in reader.rejected]
+    rejected = reader.rejected
+    count = len(rejected)
+    lines = [line for line, _ in rejected]
+    codes = [code for _, code in rejected]
     nothing = pa.nulls(count, pa.string())
     columns = [
         pa.array([shown] * count, pa.string()),

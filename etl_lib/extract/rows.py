@@ -1,351 +1,306 @@
-"""The reading pass of one table: whole blocks through Arrow's parser, doubtful ones line by line.
+"""The reading pass of one table: plain lines through Arrow's parser, doubtful ones by the strict reader.
 
-A block goes the fast way only when every newline in it ends a record and every quotation mark stands
-where the dialect allows one; then a line is a row and the result cannot be wrong. Any other block is
-read by a strict parser that rejects exactly the row it cannot be certain of.
+A line goes the fast way only when nothing can make it anything but a row (see block.look_over); then
+the result cannot be wrong. Every other line is read by itself, and what cannot be read with certainty
+is rejected with its number. So a broken row costs its own lines, and time only for those.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from etl_lib.extract.block import LONGEST_FIELD_BYTES, Lines, joined, look_over
+from etl_lib.extract.columns import folded
 from etl_lib.extract.dialect import Dialect
+from etl_lib.extract.records import Record
+from etl_lib.extract.strict import Reject, StrictReader
 
 BLOCK_BYTES = 8 * 1024 * 1024
-LONGEST_FIELD_BYTES = 1024 * 1024
-_MOST_LINES_OF_A_RECORD = 200
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_CONTROL_BYTES = bytes(b for b in range(0x20) if b not in (0x09, 0x0A, 0x0D)) + b"\x7f"
-_REPLACEMENT = "\ufffd".encode()
-_NO_CONVERSION = {
-    "null_values": [],
-    "strings_can_be_null": False,
-    "quoted_strings_can_be_null": False,
-}
+Places = npt.NDArray[np.int64]
+
+
+_LONGEST_LINE_BYTES = 4 * LONGEST_FIELD_BYTES
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a block: the place of each one's first line among the block's lines, and their cells."""
+
+    places: Places
+    cells: pa.Table
+
+    def only(self, keep: npt.NDArray[np.bool_]) -> _Rows:
+        return self if keep.all() else _Rows(self.places[keep], self.cells.filter(_mask(keep)))
 
 
 @dataclass
 class RowReader:
     """Reads the rows of a UTF-8 file: batches of (`_line`, wanted columns), rejected lines apart.
 
-    `wanted` maps a column's place in the file to the mapping's name.
+    `wanted` maps a column's place in the file to the mapping's name. `footer`: from the first line
+    that it matches on there are no rows. When `batches` has ended, `rows_read` = rows given +
+    `rows_rejected`, and `second_table_line` is the line in which another table begins, 0 for none.
     """
 
     path: Path
     dialect: Dialect
-    wanted: dict[int, str]
+    wanted: Mapping[int, str]
     footer: re.Pattern[bytes] | None = None
-    rejected: list[tuple[int, str]] = field(default_factory=list)
     rows_read: int = 0
     repeated_headers: int = 0
-    in_second_table: bool = False
+    empty_lines: int = 0
+    second_table_line: int = 0
+    _lines: array[int] = field(default_factory=lambda: array("q"))
+    _codes: list[str] = field(default_factory=list)
+
+    @property
+    def rejected(self) -> list[tuple[int, str]]:
+        """Line and code of every rejected row, in the order of the file."""
+        return list(zip(self._lines, self._codes, strict=True))
+
+    @property
+    def rows_rejected(self) -> int:
+        """How many rows were rejected."""
+        return len(self._lines)
 
     def notes(self) -> list[str]:
         """What is worth telling of the rows that were read."""
-        if not self.repeated_headers:
-            return []
-        what = "left out" if self.dialect.page_headers else "found, and what follows is rejected"
-        return [f"{self.repeated_headers} repeated headers {what}"]
+        found = []
+        if self.repeated_headers:
+            found.append(f"{self.repeated_headers} repeated headers left out")
+        if self.second_table_line:
+            found.append(f"another table begins in line {self.second_table_line}")
+        if self.empty_lines:
+            found.append(f"{self.empty_lines} lines without any value left out")
+        return found
 
     def batches(self) -> Iterator[pa.Table]:
         """Tables of `_line` int64 and string columns, in the order of the file."""
         line = self.dialect.first_row_line
+        rest = b""
         with self.path.open("rb") as stream:
-            for _ in range(line - 1):
-                stream.readline()
-            rest = b""
+            stream.seek(self.dialect.rows_begin_at)
             ended = False
             while not ended:
                 chunk = stream.read(BLOCK_BYTES)
-                block = rest + chunk
-                if not chunk:
-                    ended = True
-                elif (cut := block.rfind(b"\n") + 1) and len(block) - cut < LONGEST_FIELD_BYTES * 4:
-                    block, rest = block[:cut], block[cut:]
+                block, ended = rest + chunk, not chunk
+                if not ended:
+                    cut = block.rfind(b"\n") + 1
+                    if not cut and len(block) < _LONGEST_LINE_BYTES:
+                        rest = block
+                        continue
+                    block, rest = block[: cut or len(block)], block[cut or len(block) :]
                 else:
-                    rest = block
-                    continue
-                if self.footer and (found := self.footer.search(block)):
-                    block, ended = block[: found.start()], True
-                if ended:
                     rest = b""
-                if not block:
-                    continue
-                table, used, lines = self._read(block, line, is_last=ended)
-                rest, line = block[used:] + rest, line + lines
-                if table is not None and table.num_rows:
-                    yield table
+                if self.footer and (found := self.footer.search(block)):
+                    block, rest, ended = block[: found.start()], b"", True
+                if block:
+                    table, used, lines = self._read(block, line, is_last=ended)
+                    rest, line = block[used:] + rest, line + lines
+                    if table.num_rows:
+                        yield table
 
-    def _read(self, block: bytes, line: int, is_last: bool) -> tuple[pa.Table | None, int, int]:
+    def _read(self, block: bytes, line: int, is_last: bool) -> tuple[pa.Table, int, int]:
         """A block's rows, how many of its bytes were used, and how many lines those are."""
-        if (table := self._fast(block, line)) is not None:
-            return table, len(block), block.count(b"\n")
-        return self._strict(block, line, is_last)
+        lines = look_over(block, self.dialect)
+        stop = len(lines)
+        if self.second_table_line:
+            rows, rejects = self._no_rows, self._all_of_another_table(lines)
+        else:
+            judged = self._strict.judge(block, lines, is_last)
+            stop = judged.stop
+            plain = ~(lines.doubtful | lines.empty | judged.taken)
+            plain[stop:] = False
+            rows, wrong = self._plain(block, lines, plain)
+            rows = self._with(rows, judged.rows)
+            rejects = sorted([*judged.rejects, *wrong])
+        self.rows_read += len(rows.places) + len(rejects)
+        if not self.second_table_line:
+            rows, rejects = self._of_this_table(rows, rejects, block, lines, line)
+        self.empty_lines += int(np.count_nonzero(lines.empty[:stop]))
+        self._lines.extend(line + at for at, _ in rejects)
+        self._codes.extend(code for _, code in rejects)
+        table = rows.cells.add_column(0, "_line", _int64(rows.places + line))
+        return table, len(block) if stop == len(lines) else int(lines.starts[stop]), stop
 
-    # --- the fast way --------------------------------------------------------------------------------
+    @cached_property
+    def _strict(self) -> StrictReader:
+        return StrictReader(self.path, self.dialect)
 
-    def _fast(self, block: bytes, line: int) -> pa.Table | None:
-        """The block through Arrow's parser, or None when a line might not be a row."""
+    @cached_property
+    def _no_rows(self) -> _Rows:
+        columns = [pa.nulls(0, pa.string()) for _ in self.wanted]
+        return _Rows(np.empty(0, dtype=np.int64), pa.table(columns, list(self.wanted.values())))
+
+    # --- rows of plain lines and of doubtful ones ----------------------------------------------------
+
+    def _plain(
+        self, block: bytes, lines: Lines, plain: npt.NDArray[np.bool_]
+    ) -> tuple[_Rows, list[Reject]]:
+        """The plain lines through Arrow; those of another number of values are rejected."""
+        places = np.flatnonzero(plain)
+        if not len(places):
+            return self._no_rows, []
+        if self.dialect.widths:
+            return self._cut(block, lines, places)
+        data = block if len(places) == len(lines) else joined(block, lines, plain)
         if self.dialect.blank_after_delimiter:
-            if self.dialect.quote and self.dialect.quote.encode() in block:
-                return None
             sign = self.dialect.delimiter.encode()
-            block = block.replace(sign + b" ", sign)
-        if not self._every_line_is_a_row(block):
-            return None
-        names = [f"c{place}" for place in range(len(self.dialect.header))]
-        kept = [names[place] for place in self.wanted]
-        doubtful: list[bool] = []
+            data = data.replace(sign + b" ", sign)
+        table, refused = _parsed(data, self.dialect, list(self.wanted))
+        rejects = [(int(places[at]), "ROW_FIELD_COUNT") for at in refused]
+        places = np.delete(places, refused) if refused else places
+        assert table.num_rows == len(places), "a plain line is one row"
+        return _Rows(places, table.rename_columns(list(self.wanted.values()))), rejects
 
-        def refuse(_: object) -> str:
-            doubtful.append(True)
-            return "skip"
+    def _cut(self, block: bytes, lines: Lines, places: Places) -> tuple[_Rows, list[Reject]]:
+        """Lines of columns of fixed width; a longer one is none, nor is one that ends too early."""
+        spans = zip(lines.starts[places], lines.ends[places], strict=True)
+        texts = pa.array([block[start:end].decode() for start, end in spans], pa.string())
+        widths = self.dialect.widths
+        begins = [sum(widths[:n]) for n in range(len(widths) + 1)]
+        lengths = pc.utf8_length(pc.utf8_rtrim(texts, characters=" ")).to_numpy()
+        bad = lengths > begins[-1]
+        texts = texts.filter(_mask(~bad))
+        columns = [
+            pc.utf8_trim(pc.utf8_slice_codeunits(texts, begins[at], begins[at + 1]), characters=" ")
+            for at in self.wanted
+        ]
+        rejects = [(int(at), "ROW_WIDTH") for at in places[bad]]
+        return _Rows(places[~bad], pa.table(columns, list(self.wanted.values()))), rejects
 
-        try:
-            table = pyarrow.csv.read_csv(
-                pa.BufferReader(block),
-                read_options=pyarrow.csv.ReadOptions(
-                    column_names=names, use_threads=False, block_size=len(block) + 1
-                ),
-                parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=self.dialect.delimiter,
-                    quote_char=self.dialect.quote or False,
-                    double_quote=True,
-                    newlines_in_values=False,
-                    invalid_row_handler=refuse,
-                ),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
-                    include_columns=kept,
-                    **_NO_CONVERSION,
-                ),
-            )
-        except pa.ArrowInvalid:
-            return None
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
-        if doubtful or table.num_rows != lines:
-            return None
-        self.rows_read += lines
-        numbers = pa.array(np.arange(line, line + lines, dtype=np.int64))
-        table = table.rename_columns(list(self.wanted.values())).add_column(0, "_line", numbers)
-        return self._of_this_table(table)
+    def _with(self, rows: _Rows, certain: Sequence[tuple[int, list[str]]]) -> _Rows:
+        """The rows together with those of the strict reader, in the order of the file."""
+        if not certain:
+            return rows
+        cells = [[row[at] for at in self.wanted] for _, row in certain]
+        columns = [pa.array(column, pa.string()) for column in zip(*cells, strict=True)]
+        table = pa.concat_tables([rows.cells, pa.table(columns, rows.cells.column_names)])
+        places = np.concatenate((rows.places, [at for at, _ in certain]))
+        order = np.argsort(places, kind="stable")
+        return _Rows(places[order], table.take(_int64(order)))
 
-    def _every_line_is_a_row(self, block: bytes) -> bool:
-        if self.dialect.backslash and b"\\" in block:
-            return False
-        if self.dialect.quote == "'" and b'""' in block:
-            return False
-        if block.count(b"\r") != block.count(b"\r\n") or _REPLACEMENT in block:
-            return False
-        if len(block) != len(block.translate(None, _CONTROL_BYTES)):
-            return False
-        if block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block:
-            return False
-        if not block.isascii():
-            try:
-                block.decode("utf-8")
-            except UnicodeDecodeError:
-                return False
-        return self._quotes_are_plain(block)
+    # --- where the table ends ------------------------------------------------------------------------
 
-    def _quotes_are_plain(self, block: bytes) -> bool:
-        """Every quotation mark opens or closes a field or is doubled, and no newline is inside any."""
-        if not self.dialect.quote or self.dialect.quote.encode() not in block:
-            return True
-        signs = np.frombuffer(block, dtype=np.uint8)
-        quote = ord(self.dialect.quote)
-        places = np.flatnonzero(signs == quote)
-        if len(places) % 2:
-            return False
-        newlines = np.flatnonzero(signs == 10)
-        if (np.searchsorted(places, newlines) % 2).any():
-            return False
-        padded = np.concatenate(([np.uint8(10)], signs, [np.uint8(10)]))
-        before, after = padded[places[0::2]], padded[places[1::2] + 2]
-        delimiter = ord(self.dialect.delimiter)
-        opens = np.isin(before, (delimiter, 10, quote))
-        closes = np.isin(after, (delimiter, 10, 13, quote))
-        return bool(opens.all() and closes.all())
-
-    def _of_this_table(self, table: pa.Table) -> pa.Table:
-        """The rows that belong to the table: none that repeats the header, none of a second table."""
-        if self.in_second_table:
-            return self._rejected_as_second(table)
-        heads = self._heads(table)
-        if heads is None:
-            return table
-        places = np.flatnonzero(heads)
+    def _of_this_table(
+        self, rows: _Rows, rejects: list[Reject], block: bytes, lines: Lines, line: int
+    ) -> tuple[_Rows, list[Reject]]:
+        """Without repeated headers, and without what stands below the header of another table."""
+        heads = self._heads(rows)
         if self.dialect.page_headers:
-            self.repeated_headers += len(places)
-            self.rows_read -= len(places)
-            return table.filter(pa.array(~heads))
-        self.in_second_table = True
-        self.repeated_headers += 1
-        self.rows_read -= 1
-        self._rejected_as_second(table.slice(places[0] + 1))
-        return table.slice(0, places[0])
+            self.repeated_headers += len(heads)
+            self.rows_read -= len(heads)
+            return rows.only(~np.isin(rows.places, heads)), rejects
+        odd = self._odd_headers(rejects, block, lines)
+        begins = [*heads, *odd, *self._strangers(rows, block, lines)]
+        if not begins:
+            return rows, rejects
+        first = min(begins)
+        self.second_table_line = line + first
+        below = [int(at) for at in rows.places[rows.places >= first]]
+        below += [at for at, _ in rejects if at >= first]
+        if first in heads or first in odd:  # a header is no row
+            below.remove(first)
+            self.rows_read -= 1
+        kept = [one for one in rejects if one[0] < first]
+        kept += [(at, "ROW_SECOND_TABLE") for at in sorted(below)]
+        return rows.only(rows.places < first), kept
 
-    def _heads(self, table: pa.Table) -> np.ndarray | None:
-        """Which rows repeat the header; None when there is none."""
+    def _all_of_another_table(self, lines: Lines) -> list[Reject]:
+        return [(int(at), "ROW_SECOND_TABLE") for at in np.flatnonzero(~lines.empty)]
+
+    def _heads(self, rows: _Rows) -> list[int]:
+        """Rows that repeat the header word for word."""
         if not self.dialect.header_line:
-            return None
-        same = None
-        for place, name in self.wanted.items():
-            equal = pc.equal(table[name], self.dialect.header[place].strip())
+            return []
+        same: pa.ChunkedArray | None = None
+        for at, name in self.wanted.items():
+            column, cell = rows.cells[name], self.dialect.header[at]
+            equal = pc.or_(pc.equal(column, cell), pc.equal(column, cell.strip()))
             same = equal if same is None else pc.and_(same, equal)
             if not pc.any(same).as_py():
-                return None
-        return None if same is None else same.to_numpy()
+                return []
+        return [] if same is None else rows.places[same.to_numpy()].tolist()
 
-    def _rejected_as_second(self, table: pa.Table) -> pa.Table:
-        self.rejected += [(line, "ROW_SECOND_TABLE") for line in table["_line"].to_pylist()]
-        return table.slice(0, 0)
+    def _odd_headers(self, rejects: Sequence[Reject], block: bytes, lines: Lines) -> list[int]:
+        """Rejected lines that hold most names of the header: that of a table of another width."""
+        if not self.dialect.header_line or self.dialect.widths:
+            return []
+        names = {folded(cell) for cell in self.dialect.header} - {""}
+        found = []
+        for at, code in rejects:
+            if code == "ROW_FIELD_COUNT":
+                text = block[lines.starts[at] : lines.ends[at]].decode("utf-8", errors="replace")
+                cells = {folded(cell) for cell in text.split(self.dialect.delimiter)}
+                if len(cells & names) * 2 > max(len(names), 2):
+                    found.append(at)
+        return found
 
-    # --- the strict way --------------------------------------------------------------------------------
+    def _strangers(self, rows: _Rows, block: bytes, lines: Lines) -> list[int]:
+        """Rows behind an empty line that look like no other row: the header of another table."""
+        found = []
+        for at in map(int, np.flatnonzero(lines.empty[:-1] & ~lines.empty[1:]) + 1):
+            if lines.doubtful[at] or at not in rows.places:
+                continue
+            text = block[lines.starts[at] : lines.ends[at]].decode()
+            record = Record(self.dialect)
+            record.feed(text)
+            agreeing, telling = self._strict.shapes.agreeing(record.cells)
+            if telling > 1 and not agreeing:
+                found.append(at)
+        return found
 
-    def _strict(self, block: bytes, line: int, is_last: bool) -> tuple[pa.Table | None, int, int]:
-        """Line by line; a record that may go on in the next block is left for it."""
-        lines = block.split(b"\n")
-        tail = lines.pop()
-        if tail:  # the file's last line without an end, or a block cut at a footer
-            lines.append(tail)
-        numbers: list[int] = []
-        cells: list[list[str]] = []
-        at = used = 0
-        while at < len(lines):
-            row, code, length = self._record(lines, at)
-            if row is None and code == "" and not is_last:
-                break  # an open quotation mark at the block's end: more may follow
-            if code == "":
-                code = "ROW_QUOTE"
-            if row is not None:
-                self._keep(row, line + at, numbers, cells)
-            elif code != "BLANK":
-                self.rows_read += 1
-                self.rejected.append((line + at, code))
-            used += sum(len(one) + 1 for one in lines[at : at + length])
-            at += length
-        names = list(self.wanted.values())
-        columns = list(zip(*cells, strict=True)) or [()] * len(names)
-        arrays = [pa.array(column, pa.string()) for column in columns]
-        table = pa.table([pa.array(numbers, pa.int64()), *arrays], names=["_line", *names])
-        return self._of_this_table(table), min(used, len(block)), at
 
-    def _keep(self, row: list[str], line: int, numbers: list[int], cells: list[list[str]]) -> None:
-        self.rows_read += 1
-        numbers.append(line)
-        cells.append([row[place] for place in self.wanted])
+def _parsed(data: bytes, dialect: Dialect, wanted: Sequence[int]) -> tuple[pa.Table, list[int]]:
+    """Plain lines as a table of the wanted columns; and which lines have another number of values."""
+    names = [f"c{at}" for at in range(len(dialect.header))]
+    refused: list[int] = []
 
-    def _record(self, lines: list[bytes], at: int) -> tuple[list[str] | None, str, int]:
-        """The record that starts at a line: its cells, or None and a code; and its length in lines.
+    def refuse(row: pyarrow.csv.InvalidRow) -> str:
+        refused.append(row.number - 1)
+        return "skip"
 
-        Code "": a quotation mark is still open where the lines end. A rejected record is one line
-        long, so that what follows is read by itself.
-        """
-        first = lines[at].rstrip(b"\r")
-        if not first.strip(b" \t"):
-            return None, "BLANK", 1
-        text, code = self._text(first)
-        if text is None:
-            return None, code, 1
-        length = 1
-        while True:
-            row, state = self._cells(text)
-            if state != "open":
-                break
-            if at + length >= len(lines):
-                return None, "", 1
-            following = lines[at + length].rstrip(b"\r")
-            if length >= _MOST_LINES_OF_A_RECORD or self._is_a_row(following):
-                return None, "ROW_QUOTE", 1
-            more, code = self._text(following)
-            if more is None:
-                return None, "ROW_QUOTE", 1
-            text, length = f"{text}\n{more}", length + 1
-        if row is None:
-            return None, "ROW_QUOTE", 1
-        if self._odd_escape(text):
-            return None, "ROW_ESCAPE", 1
-        if len(row) != len(self.dialect.header):
-            return None, "ROW_FIELD_COUNT", 1
-        if max(map(len, row)) > LONGEST_FIELD_BYTES:
-            return None, "ROW_FIELD_TOO_LONG", 1
-        return row, "", length
+    table = pyarrow.csv.read_csv(
+        pa.BufferReader(data),
+        read_options=pyarrow.csv.ReadOptions(
+            column_names=names, use_threads=False, block_size=len(data) + 1
+        ),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=dialect.delimiter,
+            quote_char=dialect.quote or False,
+            double_quote=True,
+            newlines_in_values=False,
+            ignore_empty_lines=False,
+            invalid_row_handler=refuse,
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=[names[at] for at in wanted],
+            null_values=[],
+            strings_can_be_null=False,
+            check_utf8=False,  # look_over has
+        ),
+    )
+    return table, refused
 
-    def _text(self, line: bytes) -> tuple[str | None, str]:
-        """A line as text, or None and why it is none."""
-        if _CONTROL.search(line) or b"\r" in line:
-            return None, "ROW_CONTROL_CHARACTER"
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError:
-            return None, "ROW_ENCODING"
-        return (None, "ROW_REPLACEMENT_CHARACTER") if "\ufffd" in text else (text, "")
 
-    def _is_a_row(self, line: bytes) -> bool:
-        """Whether a line inside an open quotation mark reads as a whole row by itself."""
-        text, _ = self._text(line)
-        if text is None or (self.dialect.quote and self.dialect.quote in text):
-            return False
-        return text.count(self.dialect.delimiter) == len(self.dialect.header) - 1 > 0
+def _int64(values: Places) -> pa.Int64Array:
+    """Without a copy, and without the import of pandas that pa.array begins with."""
+    values = np.ascontiguousarray(values, dtype=np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 
-    def _cells(self, text: str) -> tuple[list[str] | None, str]:
-        """The record's cells; or None and "open" (a quotation mark is not closed) or "broken"."""
-        quote = self.dialect.quote
-        if not quote or quote not in text:
-            if "\n" in text:
-                return None, "broken"
-            return self._unescaped(self._split(text)), "whole"
-        reader = csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=self.dialect.delimiter, quotechar=quote, strict=True,
-            doublequote=not self.dialect.backslash,
-            skipinitialspace=self.dialect.blank_after_delimiter,
-            escapechar="\\" if self.dialect.backslash else None,
-        )  # fmt: skip
-        try:
-            rows = list(reader)
-        except csv.Error as error:
-            return None, "open" if "unexpected end" in str(error) else "broken"
-        if len(rows) != 1 or not self._quotes_at_edges(text, quote):
-            return None, "broken"
-        return rows[0], "whole"
 
-    def _odd_escape(self, text: str) -> bool:
-        """Whether an escape stands where none is needed, so that it may as well be a letter."""
-        quote = self.dialect.quote or ""
-        if self.dialect.backslash:
-            return re.search(rf"\\(?![\\{re.escape(quote)}])", text.replace("\\\\", "")) is not None
-        return quote == "'" and '""' in text
-
-    def _split(self, text: str) -> list[str]:
-        cells = text.split(self.dialect.delimiter)
-        if self.dialect.blank_after_delimiter:
-            return [cells[0], *(cell.removeprefix(" ") for cell in cells[1:])]
-        return cells
-
-    def _unescaped(self, cells: list[str]) -> list[str]:
-        if not self.dialect.backslash:
-            return cells
-        return [re.sub(r"\\(.)", r"\1", cell) for cell in cells]
-
-    def _quotes_at_edges(self, text: str, quote: str) -> bool:
-        """No quotation mark inside a value that is not quoted: nobody can say what it means there."""
-        if self.dialect.backslash:
-            return True
-        blank = " ?" if self.dialect.blank_after_delimiter else ""
-        outside = re.sub(
-            f"(^|{re.escape(self.dialect.delimiter)}){blank}{quote}(?:[^{quote}]|{quote}{quote})*{quote}",
-            r"\1", text,
-        )  # fmt: skip
-        return quote not in outside
+def _mask(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
+    packed = np.packbits(values, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(packed)])

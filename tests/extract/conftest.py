@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import Project, ResolvedMapping
-from etl_lib.extract.reading import read_table
+from etl_lib.extract.columns import Expected, folded
+from etl_lib.extract.reading import OpenedTable, open_table, read_table
 from etl_lib.manifest import Member, ReadTable
 from etl_lib.storage import Storage
 
@@ -61,5 +63,43 @@ def read(tmp_path: Path) -> Callable[..., ReadFile]:
         names = ("_line", "Id", "Name", "Last")
         rows = [tuple(row.get(name, row.get("First Name")) for name in names) for row in found]
         return ReadFile(rows, [(r["line"], r["code"]) for r in rejects], table)
+
+    return do
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What the reader makes of bytes: rows as (line, cells), rejected lines with their code."""
+
+    rows: list[tuple[object, ...]]
+    rejected: list[tuple[int, str]]
+    opened: OpenedTable
+
+
+def scan_file(
+    path: Path, columns: Sequence[str] = ("Id", "Name", "Last"), **form: object
+) -> Scanned:
+    """Read a file whose mapping expects `columns`; `form` are keys of its format."""
+    expected = Expected({folded(name): name for name in columns}, tuple((c,) for c in columns))
+    opened = open_table(
+        path, FileFormat.model_validate(form), expected, path.name, path.with_suffix(".utf8")
+    )
+    rows = [
+        row
+        for table in opened.reader.batches()
+        for row in zip(*table.to_pydict().values(), strict=True)
+    ]
+    assert opened.reader.rows_read == len(rows) + len(opened.reader.rejected)
+    return Scanned(rows, opened.reader.rejected, opened)
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Callable[..., Scanned]:
+    """`scan(bytes, columns, **keys of the format)`; raises AskTheSchool as extract does."""
+
+    def do(data: bytes, columns: Sequence[str] = ("Id", "Name", "Last"), **form: object) -> Scanned:
+        path = tmp_path / "scanned.csv"
+        path.write_bytes(data)
+        return scan_file(path, columns, **form)
 
     return do

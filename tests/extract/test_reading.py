@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from etl_lib.errors import AskTheSchool
-from tests.extract.conftest import ReadFile
+from tests.extract.conftest import ReadFile, Scanned
 
 Read = Callable[..., ReadFile]
+Scan = Callable[..., Scanned]
 WANTED = [(2, "1", "Ana", "Ruiz"), (3, "2", "Bo", "Li")]
 PLAIN = "Id,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n"
 
@@ -92,18 +93,32 @@ def test_a_header_that_is_printed_on_every_page_is_left_out(read: Read) -> None:
     assert "1 repeated headers left out" in found.table.notes
 
 
-def test_rows_below_a_second_header_are_rejected_each_with_its_line(read: Read) -> None:
-    found = read(b"Id,Name,Last\n1,Ana,Ruiz\nId,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n")
-    assert [row[1] for row in found.rows] == ["1"]
-    assert found.rejected == [(4, "ROW_SECOND_TABLE"), (5, "ROW_SECOND_TABLE")]
-    assert found.table.rows_read == 3
+OTHER = "".join(f"2010-01-{n:02d},Room {n},x\n" for n in range(1, 20))
 
 
-def test_a_second_header_far_below_ends_the_table_for_all_that_follows(read: Read) -> None:
-    many = b"".join(b"%d,Ana,Ruiz\n" % n for n in range(20_000))
-    found = read(b"Id,Name,Last\n" + many + b"Id,Name,Last\n" + many)
-    assert len(found.rows) == len(found.rejected) == 20_000
-    assert {code for _, code in found.rejected} == {"ROW_SECOND_TABLE"}
+@pytest.mark.parametrize(
+    ("below", "line"),
+    [
+        ("Id,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n", 22),
+        ("Id,Name\n1,Ana\n", 22),
+        ("\n\nDay,Room,Note\n" + OTHER, 24),
+        ("2,Bo,Li\n" * 200_000 + "Id,Name,Last\n" + "2,Bo,Li\n" * 200_000, 200_022),
+    ],
+    ids=["the same again", "fewer columns", "another behind blank lines", "blocks further below"],
+)
+def test_a_second_table_is_said_with_its_line_and_nothing_of_it_is_read(
+    read: Read, scan: Scan, below: str, line: int
+) -> None:
+    many = "".join(f"{n},Ana,Ruiz\n" for n in range(100, 120))
+    data = ("Id,Name,Last\n" + many + below).encode()
+    with pytest.raises(AskTheSchool) as caught:
+        read(data)
+    [fault] = caught.value.faults
+    assert (fault.code, fault.where) == ("FILE_SEVERAL_TABLES", f"people.csv, line {line}")
+    found = scan(data)
+    assert all(row[0] < line for row in found.rows)
+    assert all(at >= line and code == "ROW_SECOND_TABLE" for at, code in found.rejected)
+    assert len(found.rejected) == len(data.splitlines()) - line + (len(found.rejected) == 20)
 
 
 def test_a_header_over_several_lines_is_put_together(read: Read) -> None:
