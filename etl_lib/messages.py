@@ -81,6 +81,11 @@ _ALL = (
         "Send one export per file; if the header is printed on every page, tell us.",
     ),
     _row(
+        "ROW_FOOTER",
+        "The line stands below the rows and is none: a total, a count, or the report's last words.",
+        "Export without totals and footers, or tell us how the footer begins.",
+    ),
+    _row(
         "ROW_WIDTH",
         "The line is longer than the agreed widths of its columns together.",
         "Check this line for a shifted or too long value, or tell us the new widths.",

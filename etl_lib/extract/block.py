@@ -13,6 +13,7 @@ LONGEST_FIELD_BYTES = 1024 * 1024
 _LF, _CR, _TAB, _BLANK, _DELETE = 10, 13, 9, 32, 127
 Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+_NOWHERE: Places = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ def look_over(block: bytes, dialect: Dialect) -> Lines:
     """
     signs = np.frombuffer(block, dtype=np.uint8)
     feeds = np.flatnonzero(signs == _LF)
-    returns = _bare_returns(signs, feeds)
+    below_blank = int(np.count_nonzero(signs < _BLANK))
+    only_feeds = below_blank == len(feeds)
+    returns = _NOWHERE if only_feeds else _bare_returns(signs, feeds)
     stops = np.sort(np.concatenate((feeds, returns))) if len(returns) else feeds
     if not block.endswith((b"\n", b"\r")) and block:
         stops = np.append(stops, len(block))
@@ -56,11 +59,10 @@ def look_over(block: bytes, dialect: Dialect) -> Lines:
 
     if len(returns):
         _doubt_pieces(doubtful, stops, feeds)
-    doubt(_control(signs, len(feeds), dialect))
+    doubt(_control(signs, below_blank, only_feeds))
     if not block.isascii():
         doubt(_not_utf8(block))
-        doubt(_all_of(signs, b"\xef\xbf\xbd"))  # U+FFFD: an earlier program could not read a letter
-        doubt(_all_of(signs, b"\xef\xbb\xbf"))  # a byte order mark, which Arrow drops in silence
+        doubt(_lost_letters_and_marks(signs))
     if dialect.backslash:
         doubt(np.flatnonzero(signs == ord("\\")))
     if dialect.quote:
@@ -73,7 +75,7 @@ def look_over(block: bytes, dialect: Dialect) -> Lines:
 def _bare_returns(signs: npt.NDArray[np.uint8], feeds: Places) -> Places:
     """Carriage returns without a line feed behind them."""
     if np.count_nonzero(signs == _CR) == np.count_nonzero(signs[np.maximum(feeds - 1, 0)] == _CR):
-        return np.empty(0, dtype=np.int64)
+        return _NOWHERE
     returns = np.flatnonzero(signs == _CR)
     following = np.append(signs, np.uint8(0))[returns + 1]
     bare: Places = returns[following != _LF]
@@ -88,11 +90,13 @@ def _doubt_pieces(doubtful: Mask, stops: Places, feeds: Places) -> None:
     doubtful[1:] |= bare[:-1]
 
 
-def _control(signs: npt.NDArray[np.uint8], feeds: int, dialect: Dialect) -> Places:
-    low = int(np.count_nonzero(signs < _BLANK))
-    allowed = feeds + np.count_nonzero(signs == _TAB) + np.count_nonzero(signs == _CR)
-    if low == allowed and not np.count_nonzero(signs == _DELETE):
-        return np.empty(0, dtype=np.int64)
+def _control(signs: npt.NDArray[np.uint8], below_blank: int, only_feeds: bool) -> Places:
+    """Control characters that no text has."""
+    allowed = below_blank
+    if not only_feeds:
+        allowed = sum(int(np.count_nonzero(signs == sign)) for sign in (_LF, _CR, _TAB))
+    if below_blank == allowed and not np.count_nonzero(signs == _DELETE):
+        return _NOWHERE
     odd = (signs < _BLANK) & (signs != _LF) & (signs != _TAB) & (signs != _CR)
     return np.flatnonzero(odd | (signs == _DELETE))
 
@@ -113,14 +117,17 @@ def _not_utf8(block: bytes) -> Places:
             at = stop + 1  # one fault is enough for a line
 
 
-def _all_of(signs: npt.NDArray[np.uint8], sequence: bytes) -> Places:
-    """Where a sequence of three bytes stands, of which the first is rare."""
-    first, second, third = sequence
-    if not np.count_nonzero(signs == first):
-        return np.empty(0, dtype=np.int64)
-    places = np.flatnonzero(signs == first)
+def _lost_letters_and_marks(signs: npt.NDArray[np.uint8]) -> Places:
+    """Where U+FFFD stands, put by a program that could not read a letter, or a byte order mark.
+
+    (Arrow drops such a mark in silence.) Both begin with a byte that few other letters have.
+    """
+    places = np.flatnonzero(signs == 0xEF)
+    if not len(places):
+        return _NOWHERE
     padded = np.append(signs, np.zeros(2, dtype=np.uint8))
-    found: Places = places[(padded[places + 1] == second) & (padded[places + 2] == third)]
+    second, third = padded[places + 1], padded[places + 2]
+    found: Places = places[(second == 0xBF) & (third == 0xBD) | (second == 0xBB) & (third == 0xBF)]
     return found
 
 
@@ -168,6 +175,15 @@ def _empty(
         text = block[starts[at] : ends[at]]
         empty[at] = not text.strip(b" \t" + dialect.delimiter.encode())
     return empty
+
+
+def lines_that_begin_with(block: bytes, lines: Lines, words: bytes) -> Places:
+    """The places of the lines that begin with `words`; without a look at the rest of the block."""
+    signs = np.frombuffer(block, dtype=np.uint8)
+    found = np.flatnonzero(lines.ends - lines.starts >= len(words))
+    for at, sign in enumerate(words):
+        found = found[signs[lines.starts[found] + at] == sign]
+    return found
 
 
 def joined(block: bytes, lines: Lines, keep: Mask) -> bytes:

@@ -148,9 +148,14 @@ def _records(lines: Sequence[Line], dialect: Dialect) -> Iterator[_Found]:
             length += 1
         if state is not State.WHOLE:
             length = 1
-        elif lines[at].text.strip():
+        elif lines[at].text.strip() and not _is_set_apart(record.cells, dialect):
             yield lines[at], lines[at + length - 1], tuple(record.cells)
         at += length
+
+
+def _is_set_apart(cells: Sequence[str], dialect: Dialect) -> bool:
+    """Whether several blanks stand between the names: they are set in columns of fixed width."""
+    return dialect.delimiter == " " and "" in cells
 
 
 def _matched(cells: tuple[str, ...], expected: Expected) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.lib import StringBuilder  # pa.array would import pandas, a third of the pass
 
 from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import ResolvedMapping
@@ -145,15 +147,12 @@ def _refuse_emptiness(reader: RowReader, allowed: bool, dialect: Dialect, shown:
 
 
 def _write_rejects(reader: RowReader, shown: str, path: Path) -> None:
-    rejected = reader.rejected
-    count = len(rejected)
-    lines = [line for line, _ in rejected]
-    codes = [code for _, code in rejected]
-    nothing = pa.nulls(count, pa.string())
-    columns = [
-        pa.array([shown] * count, pa.string()),
-        pa.array(lines, pa.int64()),
-        nothing,
-        nothing,
-    ]
-    pq.write_table(pa.table([*columns, pa.array(codes, pa.string())], schema=REJECT_SCHEMA), path)
+    lines = array("q", (line for line, _ in reader.rejected))
+    codes = StringBuilder()
+    codes.append_values([code for _, code in reader.rejected])
+    count = len(lines)
+    files, nothing = StringBuilder(), pa.nulls(count, pa.string())
+    files.append_values([shown] * count)
+    numbers = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(lines)])
+    columns = [files.finish(), numbers, nothing, nothing, codes.finish()]
+    pq.write_table(pa.table(columns, schema=REJECT_SCHEMA), path)

@@ -20,13 +20,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from etl_lib.extract.block import LONGEST_FIELD_BYTES, Lines, joined, look_over
+from etl_lib.extract.block import (
+    LONGEST_FIELD_BYTES,
+    Lines,
+    joined,
+    lines_that_begin_with,
+    look_over,
+)
 from etl_lib.extract.columns import folded
 from etl_lib.extract.dialect import Dialect
+from etl_lib.extract.footer import footer_begins_at
 from etl_lib.extract.records import Record
 from etl_lib.extract.strict import Reject, StrictReader
 
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 4 * 1024 * 1024
 Places = npt.NDArray[np.int64]
 
 
@@ -88,12 +95,14 @@ class RowReader:
     def batches(self) -> Iterator[pa.Table]:
         """Tables of `_line` int64 and string columns, in the order of the file."""
         line = self.dialect.first_row_line
+        left = footer_begins_at(self.path, self.dialect) - self.dialect.rows_begin_at
         rest = b""
         with self.path.open("rb") as stream:
             stream.seek(self.dialect.rows_begin_at)
             ended = False
             while not ended:
-                chunk = stream.read(BLOCK_BYTES)
+                chunk = stream.read(min(BLOCK_BYTES, left))
+                left -= len(chunk)
                 block, ended = rest + chunk, not chunk
                 if not ended:
                     cut = block.rfind(b"\n") + 1
@@ -110,6 +119,16 @@ class RowReader:
                     rest, line = block[used:] + rest, line + lines
                     if table.num_rows:
                         yield table
+            if not self.footer:
+                self._reject_footer(stream.read(), line)
+
+    def _reject_footer(self, tail: bytes, line: int) -> None:
+        """The lines below the rows; nobody has agreed that they may be left out."""
+        lines = look_over(tail, self.dialect)
+        found = np.flatnonzero(~lines.empty)
+        self.rows_read += len(found)
+        self._lines.extend(line + int(at) for at in found)
+        self._codes.extend(["ROW_FOOTER"] * len(found))
 
     def _read(self, block: bytes, line: int, is_last: bool) -> tuple[pa.Table, int, int]:
         """A block's rows, how many of its bytes were used, and how many lines those are."""
@@ -197,7 +216,7 @@ class RowReader:
         self, rows: _Rows, rejects: list[Reject], block: bytes, lines: Lines, line: int
     ) -> tuple[_Rows, list[Reject]]:
         """Without repeated headers, and without what stands below the header of another table."""
-        heads = self._heads(rows)
+        heads = self._heads(rows, block, lines)
         if self.dialect.page_headers:
             self.repeated_headers += len(heads)
             self.rows_read -= len(heads)
@@ -220,9 +239,9 @@ class RowReader:
     def _all_of_another_table(self, lines: Lines) -> list[Reject]:
         return [(int(at), "ROW_SECOND_TABLE") for at in np.flatnonzero(~lines.empty)]
 
-    def _heads(self, rows: _Rows) -> list[int]:
+    def _heads(self, rows: _Rows, block: bytes, lines: Lines) -> list[int]:
         """Rows that repeat the header word for word."""
-        if not self.dialect.header_line:
+        if not self.dialect.header_line or not self._may_hold_heads(block, lines):
             return []
         same: pa.ChunkedArray | None = None
         for at, name in self.wanted.items():
@@ -232,6 +251,14 @@ class RowReader:
             if not pc.any(same).as_py():
                 return []
         return [] if same is None else rows.places[same.to_numpy()].tolist()
+
+    def _may_hold_heads(self, block: bytes, lines: Lines) -> bool:
+        """Whether a line begins as the header does: a cheap look before the one that is sure."""
+        first = self.dialect.header[0].encode()
+        quote = (self.dialect.quote or "").encode()
+        return any(
+            len(lines_that_begin_with(block, lines, words)) for words in {first, quote + first}
+        )
 
     def _odd_headers(self, rejects: Sequence[Reject], block: bytes, lines: Lines) -> list[int]:
         """Rejected lines that hold most names of the header: that of a table of another width."""

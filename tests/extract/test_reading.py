@@ -196,3 +196,128 @@ def test_an_agreed_delimiter_that_is_not_used_is_a_fault_of_the_file(read: Read)
 
 def test_an_empty_file_with_a_header_is_fine_where_that_was_agreed(read: Read) -> None:
     assert read(b"Id,Name,Last\n", allow_empty=True).rows == []
+
+
+@pytest.mark.parametrize(
+    "footer", ["Total: 2", "Total,2,", "Grand total,,", '"Record count: 2",,', "\n2 rows exported\n", "-----"]
+)  # fmt: skip
+def test_a_footer_nobody_agreed_on_is_no_row_and_is_said(read: Read, footer: str) -> None:
+    found = read(PLAIN.encode() + footer.encode())
+    assert found.rows == WANTED
+    assert [code for _, code in found.rejected] == ["ROW_FOOTER"]
+
+
+def test_a_row_that_begins_like_a_footer_is_a_row_when_it_is_full(read: Read) -> None:
+    found = read(PLAIN.encode() + b"Total Recall,Arnold,Q\n")
+    assert found.rows[-1] == (4, "Total Recall", "Arnold", "Q")
+
+
+FIXED = "Id   Name      Last\n1    Ana       Ruiz\n2    Zoë       Li\n"
+
+
+def test_columns_of_fixed_width_are_cut_where_that_was_agreed(scan: Scan) -> None:
+    found = scan(FIXED.encode(), widths=[5, 10, 6])
+    assert found.rows == [(2, "1", "Ana", "Ruiz"), (3, "2", "Zoë", "Li")]
+    assert scan(FIXED.encode("cp1252"), widths=[5, 10, 6]).rows == found.rows
+    long = scan(FIXED.encode() + b"3    Cy        Van der Velde\n4    Di\n", widths=[5, 10, 6])
+    assert long.rejected == [(4, "ROW_WIDTH")]
+    assert long.rows[-1] == (5, "4", "Di", "")
+    assert scan(FIXED.encode()[20:], widths=[5, 10, 6], header=False).rows == [
+        (1, "1", "Ana", "Ruiz"), (2, "2", "Zoë", "Li")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        (FIXED.encode(), "FILE_FIXED_WIDTH", "fixed widths"),
+        (b"PK\x03\x04\x14\x00", "FILE_NOT_A_TABLE", "Excel"),
+        (b"<html><table><tr><td>Id</td></tr>", "FILE_NOT_A_TABLE", "web page"),
+        (b'[{"Id": 1}]', "FILE_NOT_A_TABLE", "JSON"),
+        (b'Id,""Name","Last"\n1,Ana,Ruiz\n', "FILE_HEADER_NOT_FOUND", "line 1"),
+        (b"Id,Name,Last\n" + b"1,'Ana, M',Ruiz\n" * 9, "FILE_QUOTE", "quoted with '"),
+    ],
+    ids=["fixed width", "workbook", "html", "json", "broken header", "other quotes"],
+)
+def test_a_file_of_another_kind_is_refused_with_what_it_is(
+    scan: Scan, data: bytes, code: str, words: str
+) -> None:
+    with pytest.raises(AskTheSchool) as caught:
+        scan(data, **({"quote": '"'} if code == "FILE_QUOTE" else {}))
+    assert [fault.code for fault in caught.value.faults] == [code]
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"),
+    [
+        (b"Id,Name,Last\n1,'Ana, M',Ruiz\n2,'Bo, L',Li\n", [("1", "Ana, M", "Ruiz"), ("2", "Bo, L", "Li")]),
+        (b'Id,Name,Last\n1,"A \\"x\\"",Ruiz\n2,Bo,Li\n', [("1", 'A "x"', "Ruiz"), ("2", "Bo", "Li")]),
+        (b"Id Name Last\n1 Ana Ruiz\n2 Bo Li\n", [("1", "Ana", "Ruiz"), ("2", "Bo", "Li")]),
+        (b"Id,Name,Last\r1,Ana,Ruiz\r2,Bo,Li\r", [("1", "Ana", "Ruiz"), ("2", "Bo", "Li")]),
+        (b"Id,Name,Last\n1,Ana,Ruiz\r\n2,Bo,Li\r3,Cy,Oh\n", [("1", "Ana", "Ruiz"), ("2", "Bo", "Li"), ("3", "Cy", "Oh")]),
+        ("Id,Name,Last\n1,José,Ruiz\n".encode("utf-16-be"), [("1", "José", "Ruiz")]),
+        ("Id,Name,Last\n1,José,Núñez\n".encode("cp1252"), [("1", "José", "Núñez")]),
+        ("Id,Name,Last\n".encode() + b"1,Ana,Ruiz\n" * 30_000 + "2,José,Li\n".encode("cp1252"), None),
+    ],
+    ids=["apostrophes", "backslash", "blanks", "cr", "mixed line ends", "utf-16 without a mark",
+         "windows", "windows, far below"],
+)  # fmt: skip
+def test_how_a_file_is_written_is_found_out_where_nothing_was_agreed(
+    scan: Scan, data: bytes, rows: list[tuple[str, ...]] | None
+) -> None:
+    found = scan(data)
+    assert found.rejected == []
+    cells = [row[1:] for row in found.rows]
+    assert cells == rows if rows else cells[-1] == ("2", "José", "Li")
+
+
+def test_letters_of_windows_are_not_guessed_in_a_file_that_has_others_in_utf8(scan: Scan) -> None:
+    data = "Id,Name,Last\n1,José,Ruiz\n".encode() + "2,Zoë,Li\n".encode("cp1252")
+    found = scan(data)
+    assert found.rejected == [(3, "ROW_ENCODING")]
+    assert [row[2] for row in found.rows] == ["José"]
+
+
+@pytest.mark.parametrize("where", [b"1,Ana,Ru\riz\n", b"1\r0,Ana,Ruiz\n", b"1,A\rna,Ruiz\n"])
+def test_a_bare_carriage_return_that_may_stand_in_a_value_costs_its_row(
+    scan: Scan, where: bytes
+) -> None:
+    found = scan(b"Id,Name,Last\n0,Xi,Yu\n" + where + b"2,Bo,Li\n")
+    assert found.rejected == [(3, "ROW_CONTROL_CHARACTER")]
+    assert [row[1] for row in found.rows] == ["0", "2"]
+
+
+def test_a_long_value_whose_lines_may_be_rows_is_not_taken_for_either(scan: Scan) -> None:
+    data = b'Id,Note\n1,"Dear all\nthank you, bye\nAna"\n2,x\n'
+    found = scan(data, ("Id", "Note"))
+    assert found.rejected == [(2, "ROW_QUOTE"), (3, "ROW_QUOTE"), (4, "ROW_QUOTE")]
+    assert [row[1:] for row in found.rows] == [("2", "x")]
+
+
+def test_prose_behind_a_mark_that_is_never_closed_is_no_row_in_a_file_of_long_values(
+    scan: Scan,
+) -> None:
+    good = b"".join(b'%d,"two\nlines"\n' % n for n in range(100, 120))
+    data = b"Id,Note\n" + good + b'7,"Dear all\nthank you, bye\n' + good
+    found = scan(data, ("Id", "Note"))
+    assert [code for _, code in found.rejected] == ["ROW_QUOTE", "ROW_QUOTE"]
+    assert {row[1] for row in found.rows} == {str(n) for n in range(100, 120)}
+
+
+def test_lines_without_any_value_are_no_rows(read: Read) -> None:
+    found = read(b"Id,Name,Last\n1,Ana,Ruiz\n\n,,\n  \n2,Bo,Li\n,,\n")
+    assert [row[0] for row in found.rows] == [2, 6]
+    assert found.rejected == []
+    assert "4 lines without any value left out" in found.table.notes
+
+
+def test_a_byte_order_mark_in_the_middle_of_a_file_is_not_lost(scan: Scan) -> None:
+    found = scan(b"Id,Name,Last\n\xef\xbb\xbf1,Ana,Ruiz\n2,Bo,Li\n")
+    assert [row[1] for row in found.rows] == ["\ufeff1", "2"]
+
+
+def test_fields_that_have_no_column_are_noted(read: Read) -> None:
+    found = read(PLAIN.encode(), columns={"Last": {"required": False}})
+    assert not any("no column" in note for note in found.table.notes)
+    short = read(b"Id,Name\n1,Ana\n", columns={"Last": {"required": False}})
+    assert "no column for `family_name`" in short.table.notes
