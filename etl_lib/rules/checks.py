@@ -13,16 +13,13 @@ import pyarrow.compute as pc
 from etl_lib.config.entity import EntityField
 from etl_lib.config.mapping import ColumnRule, Feed
 from etl_lib.config.project import Fill
-from etl_lib.rules.parse import FIRST_YEAR, LAST_YEAR, Parsed, parse
+from etl_lib.rules.damage import damage_pattern, damaged
+from etl_lib.rules.parse import FIRST_YEAR, LAST_YEAR, Parsed, formats_of, parse
 from etl_lib.rules.prepare import PreparedRows, Problem, fields_present
 from etl_lib.rules.text import all_false, any_of
 
-# A spreadsheet's traces: error signs, numbers rounded to powers, ranges turned into days.
-_ERROR_SIGN = r"^#(REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!)$"
-_POWER = r"^[0-9](\.[0-9]+)?[eE]\+[0-9]+$"
-_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_DAY = rf"^([0-9]{{1,2}}-{_MONTH}|{_MONTH}-[0-9]{{1,2}})$"
 ID_LENGTH = 255
+_READ = ("integer", "decimal", "date", "timestamp")  # types whose texts are read as something else
 
 __all__ = ["Check", "Problem", "checks_for", "problems_of"]
 
@@ -61,7 +58,7 @@ def _field_checks(
 ) -> Iterator[Check]:
     kwargs: dict[str, Any]
     column = {"column": name}
-    damage = {**column, "regex": _damage(of)}
+    damage = {**column, "regex": damage_pattern(of, rule, feed)}
     yield Check(name, "VALUE_SPREADSHEET_DAMAGE", "expect_column_values_to_not_match_regex", damage)
     if of.type == "enum" or (rule and rule.map):
         allowed = list(of.values) or sorted({str(v) for v in (rule.map.values() if rule else ())})
@@ -74,6 +71,9 @@ def _field_checks(
         longest = ID_LENGTH if of.type == "id" else of.max_length
         kwargs = {**column, "max_value": longest}
         yield Check(name, "VALUE_TOO_LONG", "expect_column_value_lengths_to_be_between", kwargs)
+    if rule and rule.width:
+        kwargs = {**column, "value": rule.width}
+        yield Check(name, "VALUE_PATTERN", "expect_column_value_lengths_to_equal", kwargs)
     if rule and rule.pattern:
         kwargs = {**column, "regex": f"^(?:{rule.pattern})$"}
         yield Check(name, "VALUE_PATTERN", "expect_column_values_to_match_regex", kwargs)
@@ -101,9 +101,7 @@ def _form_checks(
         kwargs = {**column, "value_set": [*true, *false]}
         yield Check(name, "VALUE_NOT_YES_OR_NO", "expect_column_values_to_be_in_set", kwargs)
     elif of.type in ("date", "timestamp"):
-        formats = getattr(rule, f"{of.type}_formats", None) or getattr(
-            feed.values, f"{of.type}_formats"
-        )
+        formats = formats_of(of, rule, feed)
         code = "VALUE_NOT_A_DATE" if of.type == "date" else "VALUE_NOT_A_TIMESTAMP"
         if len(formats) == 1:
             kwargs = {**column, "strftime_format": formats[0]}
@@ -123,14 +121,6 @@ def _shape(strptime_format: str) -> str:
     return "".join(
         re.escape(text) + shape for text, shape in zip(pieces[::2], [*shapes, ""], strict=True)
     )
-
-
-def _damage(of: EntityField) -> str:
-    if of.type in ("id", "integer"):
-        return f"{_ERROR_SIGN}|{_POWER}|(?i){_DAY}"
-    if of.type == "decimal":
-        return f"{_ERROR_SIGN}|(?i){_DAY}"
-    return _ERROR_SIGN
 
 
 def problems_of(
@@ -176,16 +166,37 @@ def _bad(
         return pc.invert(values.is_valid())
     if check.code == "VALUE_TOO_LONG":
         return pc.greater(pc.utf8_length(values), check.kwargs["max_value"])
+    if check.code == "VALUE_PATTERN" and "value" in check.kwargs:
+        lengths = (pc.utf8_length(cells) for cells in prepared.cells[check.field])
+        return any_of(*(pc.not_equal(length, check.kwargs["value"]) for length in lengths))
     if check.code == "VALUE_PATTERN":
         return pc.invert(pc.match_substring_regex(values, check.kwargs["regex"]))
     if check.code == "VALUE_SPREADSHEET_DAMAGE":
-        return pc.match_substring_regex(values, check.kwargs["regex"])
+        return _damaged(prepared, check, fill, typed)
     if check.code == "VALUE_ORDER":
         first = _typed(prepared, check.kwargs["column_B"], fill, typed)[0]
         second = _typed(prepared, check.kwargs["column_A"], fill, typed)[0]
         return pc.greater(first, second)
     _, shapeless, outside = _typed(prepared, check.field, fill, typed, rule)
     return outside if check.code == "VALUE_OUT_OF_RANGE" else shapeless
+
+
+def _damaged(
+    prepared: PreparedRows, check: Check, fill: Fill, typed: dict[str, Parsed]
+) -> pa.BooleanArray:
+    """Cells that a spreadsheet changed; one that the field's declared format reads is none."""
+    name, cells = check.field, prepared.cells.get(check.field, ())
+    if not cells:
+        return all_false(len(prepared.lines))
+    rule = fill.rules.columns.get(name)
+    bad = damaged(cells, check.kwargs["regex"], rule)
+    if fill.entity.fields[name].type not in _READ or not pc.any(bad).as_py():
+        return bad
+    _, shapeless, _ = _typed(prepared, name, fill, typed, rule)
+    known = pc.and_(prepared.values[name].is_valid(), pc.invert(shapeless))
+    if not (rule and rule.concat):  # what a step made of a damaged cell is no reading of it
+        known = pc.and_(known, pc.fill_null(pc.equal(prepared.values[name], cells[0]), False))
+    return pc.and_(bad, pc.invert(known))
 
 
 def _typed(
