@@ -151,9 +151,9 @@ def _fill(
                 _nearest(name, known),
             )
             continue
-        here = (*path, "columns", name)
-        yield from _rule(mapping, feed, entity.fields[name], rule, here)
-        yield from _blank(entity, name, rule, here)
+        place = (*path, "columns", name)
+        yield from _rule(mapping, feed, entity.fields[name], rule, place)
+        yield from _blank(entity, name, rule, place)
     made = set(fill.columns)
     natural_key = [name for name in entity.natural_key if entity.fields[name].required]
     if natural_key and made.issuperset(natural_key):

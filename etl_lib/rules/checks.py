@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,8 @@ from etl_lib.config.entity import EntityField
 from etl_lib.config.mapping import ColumnRule, Feed
 from etl_lib.config.project import Fill
 from etl_lib.rules.damage import damage_pattern, damaged
-from etl_lib.rules.parse import FIRST_YEAR, LAST_YEAR, Parsed, formats_of, parse
+from etl_lib.rules.mixed import Rival
+from etl_lib.rules.parse import FIRST_YEAR, LAST_YEAR, Parsed, formats_of, parse, shape_of
 from etl_lib.rules.prepare import PreparedRows, Problem, fields_present
 from etl_lib.rules.text import all_false, any_of
 
@@ -29,21 +29,29 @@ class Check:
     """One expectation on a field; `expectation` and `kwargs` are Great Expectations' own.
 
     `expectation` None: the rule looks beyond the file, where Great Expectations has no name for it.
+    `rival`: the other format of a mixed column, whose doubtful cells the check rejects.
     """
 
     field: str
     code: str
     expectation: str | None
     kwargs: Mapping[str, Any]
+    rival: Rival | None = None
 
 
-def checks_for(fill: Fill, columns: Collection[str]) -> tuple[Check, ...]:
-    """Every check of a fill whose files have these columns, the most telling of a field first."""
+def checks_for(
+    fill: Fill, columns: Collection[str], mixed: Sequence[Rival] = ()
+) -> tuple[Check, ...]:
+    """Every check of a fill whose file has these columns, the most telling of a field first.
+
+    `mixed`: the other formats that are known to stand in the file's columns.
+    """
     checks: list[Check] = []
     present = fields_present(fill, columns)
     for name in present:
         rule = fill.rules.columns.get(name)
-        checks += _field_checks(name, fill.entity.fields[name], rule, fill.feed)
+        rivals = [one for one in mixed if one.field == name]
+        checks += _field_checks(name, fill.entity.fields[name], rule, fill.feed, rivals)
     for first, second in fill.entity.ordered:
         if {first, second} <= set(present):
             kwargs = {"column_A": second, "column_B": first, "or_equal": True,
@@ -54,7 +62,7 @@ def checks_for(fill: Fill, columns: Collection[str]) -> tuple[Check, ...]:
 
 
 def _field_checks(
-    name: str, of: EntityField, rule: ColumnRule | None, feed: Feed
+    name: str, of: EntityField, rule: ColumnRule | None, feed: Feed, mixed: Sequence[Rival]
 ) -> Iterator[Check]:
     kwargs: dict[str, Any]
     column = {"column": name}
@@ -67,6 +75,9 @@ def _field_checks(
     if rule and rule.lookup:
         yield Check(name, "LOOKUP_NOT_FOUND", None, column)
     yield from _form_checks(name, of, rule, feed)
+    for one in mixed:
+        doubtful = {**column, "regex": one.shape}
+        yield Check(name, one.code, "expect_column_values_to_not_match_regex", doubtful, one)
     if of.type in ("id", "text") and not of.array:
         longest = ID_LENGTH if of.type == "id" else of.max_length
         kwargs = {**column, "max_value": longest}
@@ -107,20 +118,10 @@ def _form_checks(
             kwargs = {**column, "strftime_format": formats[0]}
             yield Check(name, code, "expect_column_values_to_match_strftime_format", kwargs)
         else:  # Great Expectations knows one format a column: its regular expression takes several
-            kwargs = {**column, "regex": "|".join(f"^{_shape(one)}$" for one in formats)}
+            kwargs = {**column, "regex": "|".join(f"^{shape_of(one, {})}$" for one in formats)}
             yield Check(name, code, "expect_column_values_to_match_regex", kwargs)
         kwargs = {**column, "min_value": str(FIRST_YEAR), "max_value": str(LAST_YEAR)}
         yield Check(name, "VALUE_OUT_OF_RANGE", "expect_column_values_to_be_between", kwargs)
-
-
-def _shape(strptime_format: str) -> str:
-    """What texts of a strptime format look like, as a regular expression."""
-    digits = {"Y": "[0-9]{4}", "f": "[0-9]{1,6}", "y": "[0-9]{2}"}
-    pieces = re.split(r"%(.)", strptime_format)
-    shapes = [digits.get(p, ".+?" if p in "zZbBpaA" else "[0-9]{1,2}") for p in pieces[1::2]]
-    return "".join(
-        re.escape(text) + shape for text, shape in zip(pieces[::2], [*shapes, ""], strict=True)
-    )
 
 
 def problems_of(
@@ -157,6 +158,8 @@ def _bad(
     prepared: PreparedRows, check: Check, fill: Fill,
     typed: dict[str, Parsed],
 ) -> pa.BooleanArray:  # fmt: skip
+    if check.rival:
+        return check.rival.doubtful_rows(prepared)
     values = prepared.values[check.field]
     rule = fill.rules.columns.get(check.field)
     known = [p.bad for p in prepared.problems if (p.field, p.code) == (check.field, check.code)]

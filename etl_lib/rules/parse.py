@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -193,6 +194,14 @@ def fixed_digits(strptime_format: str) -> int | None:
     if any(literals) or not kinds or not set(kinds) <= _DIGITS.keys() or kinds[0] == "Y":
         return None
     return sum(_DIGITS[kind] for kind in kinds)
+
+
+def shape_of(strptime_format: str, shapes: Mapping[str, str]) -> str:
+    """What texts of a format look like, as a regular expression; `shapes` are those of some directives."""
+    known = {"Y": "[0-9]{4}", "f": "[0-9]{1,6}", "y": "[0-9]{2}", **shapes}
+    literals, kinds = _pieces(strptime_format)
+    found = [known.get(k, ".+?" if k in "zZbBpaA" else "[0-9]{1,2}") for k in kinds]
+    return "".join(re.escape(t) + s for t, s in zip(literals, [*found, ""], strict=True))
 
 
 def _pieces(strptime_format: str) -> tuple[list[str], list[str]]:
