@@ -74,8 +74,23 @@ def fields_present(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in fill.entity.fields if name in (*present, *defaults))
 
 
+def fields_defaulted(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
+    """Fields of `fields_present` that such a file has no column for: each row gets the default."""
+    rules = fill.rules.columns
+    return tuple(
+        name
+        for name in fields_present(fill, columns)
+        if name != fill.entity.key
+        and (name not in rules or not _column_there(rules[name], columns))
+    )
+
+
 def _origin_there(rule: ColumnRule, columns: Collection[str]) -> bool:
-    if rule.constant is not None or rule.default is not None:
+    return rule.default is not None or _column_there(rule, columns)
+
+
+def _column_there(rule: ColumnRule, columns: Collection[str]) -> bool:
+    if rule.constant is not None:
         return True
     if rule.from_ or rule.coalesce:
         return any(name in columns for name in (*rule.from_, *rule.coalesce))

@@ -57,7 +57,7 @@ def judged(tmp_path: Path) -> Callable[..., Judged]:
         (suite,) = results.values()
         return Judged(
             {(r["file"], r["line"]): r["code"] for r in rejects},
-            {(r["_file"], r["_line"]): r[field] for r in rows},
+            {(r["_file"], r["_line"]): r.get(field) for r in rows},
             of_validate, of_transform, suite["results"],
         )  # fmt: skip
 
