@@ -192,14 +192,18 @@ def _damaged(
     if not cells:
         return all_false(len(prepared.lines))
     rule = fill.rules.columns.get(name)
-    bad = damaged(cells, check.kwargs["regex"], rule)
-    if fill.entity.fields[name].type not in _READ or not pc.any(bad).as_py():
-        return bad
-    _, shapeless, _ = _typed(prepared, name, fill, typed, rule)
-    known = pc.and_(prepared.values[name].is_valid(), pc.invert(shapeless))
-    if not (rule and rule.concat):  # what a step made of a damaged cell is no reading of it
-        known = pc.and_(known, pc.fill_null(pc.equal(prepared.values[name], cells[0]), False))
-    return pc.and_(bad, pc.invert(known))
+    if fill.entity.fields[name].type not in _READ:
+        return damaged(cells, check.kwargs["regex"], rule)
+    values = prepared.values[name]
+    known = pc.and_(values.is_valid(), pc.invert(_typed(prepared, name, fill, typed, rule)[1]))
+    if not (rule and rule.concat) and values is not cells[0]:
+        # what a step made of a damaged cell is no reading of it
+        known = pc.and_(known, pc.fill_null(pc.equal(values, cells[0]), False))
+    unread = pc.invert(known)
+    wanting = tuple(pc.if_else(unread, part, pa.scalar(None, part.type)) for part in cells)
+    if all(part.null_count == len(part) for part in wanting):  # nothing to look at: most columns
+        return all_false(len(values))
+    return damaged(wanting, check.kwargs["regex"], rule)
 
 
 def _typed(
