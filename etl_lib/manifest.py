@@ -170,6 +170,11 @@ class TransformedFill(Model):
     rows_key: str
     rejects_key: str
     columns: tuple[str, ...]
+    defaulted: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Of `columns` those that hold a default for want of a column, by field the files "
+        "(as `_file` has them) without it: new rows take it, a stored value is not replaced.",
+    )
     has_unreadable_key: bool = Field(
         False, description="A row whose key cannot be known: absence then deletes nothing."
     )

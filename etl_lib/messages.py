@@ -149,8 +149,14 @@ _ALL = (
     ),
     _row(
         "VALUE_SPREADSHEET_DAMAGE",
-        "A spreadsheet has changed the value (a date out of a range, a rounded number, an error sign).",
+        "A spreadsheet has changed the value (a date out of a range, a rounded number, lost zeros, an error sign).",
         "Export again straight from your system, without opening the file in a spreadsheet.",
+    ),
+    _row(
+        "VALUE_MIXED_FORMATS",
+        "The column is written in two formats (day and month in either order, percent and fraction, "
+        "point and comma), and the value reads differently in the other.",
+        "Export the whole column in the agreed format, without joining two exports.",
     ),
     _row(
         "VALUE_PATTERN",

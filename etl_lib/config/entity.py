@@ -53,17 +53,23 @@ class EntityField(Model):
     maximum: int | None = None
     references: Reference | None = None
     sensitive: bool = False
+    code: bool = Field(
+        default=False,
+        description="Text that is a code, number or grade, never words: a spreadsheet may damage it.",
+    )
     aliases: tuple[str, ...] = Field(
         default=(), description="Header names under which source systems know the field."
     )
 
     @model_validator(mode="after")
-    def values_only_for_enum(self) -> Self:
-        """`values` belongs to enum, and an enum has some."""
+    def keys_fit_the_type(self) -> Self:
+        """`values` belongs to enum, and an enum has some; arrays and codes have their types."""
         if (self.type == "enum") != bool(self.values):
             raise ValueError("a field of type enum has `values`, any other type has none")
         if self.array and self.type not in ("id", "text"):
             raise ValueError("only id and text fields can be arrays")
+        if self.code and self.type != "text":
+            raise ValueError("`code` says more about a text field; an id is always a code")
         return self
 
 

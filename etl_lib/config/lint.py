@@ -151,7 +151,9 @@ def _fill(
                 _nearest(name, known),
             )
             continue
-        yield from _rule(mapping, feed, entity.fields[name], rule, (*path, "columns", name))
+        place = (*path, "columns", name)
+        yield from _rule(mapping, feed, entity.fields[name], rule, place)
+        yield from _blank(entity, name, rule, place)
     made = set(fill.columns)
     natural_key = [name for name in entity.natural_key if entity.fields[name].required]
     if natural_key and made.issuperset(natural_key):
@@ -191,6 +193,12 @@ def _rule(
         yield (*path, key), text, ""
     if rule.sensitive in ("hash", "mask") and (field.type != "text" or field.array):
         yield (*path, "sensitive"), f"`{rule.sensitive}` is for text fields only.", ""
+    if rule.width and rule.pad:
+        yield (*path, "width"), "`pad` puts back the zeros whose loss `width` would reject.", ""
+    if rule.width and (field.type not in ("id", "text") or field.array):
+        yield (*path, "width"), "it is for ids and text only.", ""
+    elif rule.width and (rule.concat or rule.constant is not None):
+        yield (*path, "width"), "it is the width of one column; this value is made of others.", ""
     if rule.lookup:
         other = mapping.feeds.get(rule.lookup.feed)
         if other is None:
@@ -209,6 +217,23 @@ def _rule(
                 elif name not in other.source_columns:
                     text = f"the feed `{rule.lookup.feed}` does not read a column `{name}`."
                     yield (*path, "lookup", part), text, _nearest(name, other.source_columns)
+
+
+def _blank(
+    entity: Entity, name: str, rule: ColumnRule, path: tuple[str | int, ...]
+) -> Iterator[Finding]:
+    """`blank: keep` where there is never a blank to keep anything for."""
+    if rule.blank != "keep":
+        return
+    path = (*path, "blank")
+    if name == entity.key or (name in entity.natural_key and not entity.fields[name].required):
+        yield path, f"`{name}` makes the key, which never stays without a value.", ""
+    elif rule.default is not None or entity.fields[name].default is not None:
+        yield path, "the default takes the place of a blank, so nothing is ever kept.", ""
+    elif entity.fields[name].required:
+        yield path, f"`{name}` is required: a row without it is rejected.", ""
+    elif rule.constant is not None or rule.sensitive == "drop":
+        yield path, "the value does not come from the file, so it is never a blank.", ""
 
 
 def _scope(
@@ -286,6 +311,10 @@ def _bad_formats(values: ValueFormat | ColumnRule) -> list[tuple[str, str]]:
         for text in getattr(values, key) or ():
             if text not in formats:
                 faults.append((key, f"`{text}` is not a strptime format."))
+            elif ("%I" in text) != ("%p" in text):
+                faults.append((key, f"`{text}`: %I and %p belong together, or %H stands alone."))
+            elif not re.search("%[YyGcx]", text):
+                faults.append((key, f"`{text}` has no year, so every date would be of 1900."))
         for one, other in combinations(dict.fromkeys(formats), 2):
             if _contradict(one, other) or _contradict(other, one):
                 said = f"`{one}` and `{other}` read one text as different days; keep the right one."

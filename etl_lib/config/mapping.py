@@ -240,6 +240,13 @@ class ColumnRule(Model):
         description="Letters made large, small, or large at the start of words.",
     )
     pad: int | None = Field(None, ge=1, le=255, description="Fill with zeros on the left.")
+    width: int | None = Field(
+        None,
+        ge=2,
+        le=255,
+        description="How many characters every value has in the file: fewer digits have lost their "
+        "zeros and are rejected, which `pad` would put back.",
+    )
     map: dict[str, Text | None] = Field(
         default_factory=dict, description="Values of the source (any case) to values of ours."
     )
@@ -250,6 +257,11 @@ class ColumnRule(Model):
     default: Text | None = Field(
         None,
         description="When there is no value.",
+    )
+    blank: Literal["clear", "keep"] = Field(
+        "clear",
+        description="What no value in the file does to the value stored before: `clear` takes it "
+        "away, `keep` leaves it. A column that is not in the file never does anything.",
     )
     sensitive: Literal["keep", "hash", "mask", "drop"] = Field(
         "keep",

@@ -90,8 +90,19 @@ def _column(alias: str, name: str) -> sql.Composed:
 
 
 def _value(staged: Staged, name: str, shared: SharedColumns) -> sql.Composed:
-    """What a matched row's column becomes: the file's value, unless another feed's word counts."""
+    """What a matched row's column becomes: the file's value, unless another word counts.
+
+    A blank that keeps leaves the stored value; so does a default that stands in for a column that
+    the file does not have, since absence says nothing; then come feeds with precedence.
+    """
     value, theirs = _column("s", name), _column("t", name)
+    rule = staged.fill.rules.columns.get(name)
+    if rule and rule.blank == "keep":
+        value = sql.SQL("COALESCE({}, {})").format(value, theirs)
+    if files := staged.transformed.defaulted.get(name):
+        value = sql.SQL("CASE WHEN s._file = ANY ({}) THEN COALESCE({}, {}) ELSE {} END").format(
+            sql.Literal(list(files)), theirs, value, value
+        )
     if feeds := shared.stronger.get(name):
         value = sql.SQL("CASE WHEN t.feeds && {} THEN {} ELSE {} END").format(
             sql.Literal(list(feeds)), theirs, value

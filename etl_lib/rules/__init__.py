@@ -5,18 +5,23 @@ Validate and transform both lean on it, so that they can never judge a value dif
 
 from etl_lib.rules.checks import Check, Problem, checks_for, problems_of
 from etl_lib.rules.lookups import Lookups
+from etl_lib.rules.mixed import Rival, is_mixed, rivals_of
 from etl_lib.rules.parse import arrow_type, parse
-from etl_lib.rules.prepare import PreparedRows, fields_present, prepare
+from etl_lib.rules.prepare import PreparedRows, fields_defaulted, fields_present, prepare
 
 __all__ = [
     "Check",
     "Lookups",
     "PreparedRows",
     "Problem",
+    "Rival",
     "arrow_type",
     "checks_for",
+    "fields_defaulted",
     "fields_present",
+    "is_mixed",
     "parse",
     "prepare",
     "problems_of",
+    "rivals_of",
 ]

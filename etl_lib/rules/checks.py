@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +12,14 @@ import pyarrow.compute as pc
 from etl_lib.config.entity import EntityField
 from etl_lib.config.mapping import ColumnRule, Feed
 from etl_lib.config.project import Fill
-from etl_lib.rules.parse import FIRST_YEAR, LAST_YEAR, Parsed, parse
+from etl_lib.rules.damage import damage_pattern, damaged
+from etl_lib.rules.mixed import Rival
+from etl_lib.rules.parse import FIRST_YEAR, LAST_YEAR, Parsed, formats_of, parse, shape_of
 from etl_lib.rules.prepare import PreparedRows, Problem, fields_present
 from etl_lib.rules.text import all_false, any_of
 
-# A spreadsheet's traces: error signs, numbers rounded to powers, ranges turned into days.
-_ERROR_SIGN = r"^#(REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!)$"
-_POWER = r"^[0-9](\.[0-9]+)?[eE]\+[0-9]+$"
-_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_DAY = rf"^([0-9]{{1,2}}-{_MONTH}|{_MONTH}-[0-9]{{1,2}})$"
 ID_LENGTH = 255
+_READ = ("integer", "decimal", "date", "timestamp")  # types whose texts are read as something else
 
 __all__ = ["Check", "Problem", "checks_for", "problems_of"]
 
@@ -32,21 +29,29 @@ class Check:
     """One expectation on a field; `expectation` and `kwargs` are Great Expectations' own.
 
     `expectation` None: the rule looks beyond the file, where Great Expectations has no name for it.
+    `rival`: the other format of a mixed column, whose doubtful cells the check rejects.
     """
 
     field: str
     code: str
     expectation: str | None
     kwargs: Mapping[str, Any]
+    rival: Rival | None = None
 
 
-def checks_for(fill: Fill, columns: Collection[str]) -> tuple[Check, ...]:
-    """Every check of a fill whose files have these columns, the most telling of a field first."""
+def checks_for(
+    fill: Fill, columns: Collection[str], mixed: Sequence[Rival] = ()
+) -> tuple[Check, ...]:
+    """Every check of a fill whose file has these columns, the most telling of a field first.
+
+    `mixed`: the other formats that are known to stand in the file's columns.
+    """
     checks: list[Check] = []
     present = fields_present(fill, columns)
     for name in present:
         rule = fill.rules.columns.get(name)
-        checks += _field_checks(name, fill.entity.fields[name], rule, fill.feed)
+        rivals = [one for one in mixed if one.field == name]
+        checks += _field_checks(name, fill.entity.fields[name], rule, fill.feed, rivals)
     for first, second in fill.entity.ordered:
         if {first, second} <= set(present):
             kwargs = {"column_A": second, "column_B": first, "or_equal": True,
@@ -57,11 +62,11 @@ def checks_for(fill: Fill, columns: Collection[str]) -> tuple[Check, ...]:
 
 
 def _field_checks(
-    name: str, of: EntityField, rule: ColumnRule | None, feed: Feed
+    name: str, of: EntityField, rule: ColumnRule | None, feed: Feed, mixed: Sequence[Rival]
 ) -> Iterator[Check]:
     kwargs: dict[str, Any]
     column = {"column": name}
-    damage = {**column, "regex": _damage(of)}
+    damage = {**column, "regex": damage_pattern(of, rule, feed)}
     yield Check(name, "VALUE_SPREADSHEET_DAMAGE", "expect_column_values_to_not_match_regex", damage)
     if of.type == "enum" or (rule and rule.map):
         allowed = list(of.values) or sorted({str(v) for v in (rule.map.values() if rule else ())})
@@ -70,10 +75,16 @@ def _field_checks(
     if rule and rule.lookup:
         yield Check(name, "LOOKUP_NOT_FOUND", None, column)
     yield from _form_checks(name, of, rule, feed)
+    for one in mixed:
+        doubtful = {**column, "regex": one.shape}
+        yield Check(name, one.code, "expect_column_values_to_not_match_regex", doubtful, one)
     if of.type in ("id", "text") and not of.array:
         longest = ID_LENGTH if of.type == "id" else of.max_length
         kwargs = {**column, "max_value": longest}
         yield Check(name, "VALUE_TOO_LONG", "expect_column_value_lengths_to_be_between", kwargs)
+    if rule and rule.width:
+        kwargs = {**column, "value": rule.width}
+        yield Check(name, "VALUE_PATTERN", "expect_column_value_lengths_to_equal", kwargs)
     if rule and rule.pattern:
         kwargs = {**column, "regex": f"^(?:{rule.pattern})$"}
         yield Check(name, "VALUE_PATTERN", "expect_column_values_to_match_regex", kwargs)
@@ -101,36 +112,16 @@ def _form_checks(
         kwargs = {**column, "value_set": [*true, *false]}
         yield Check(name, "VALUE_NOT_YES_OR_NO", "expect_column_values_to_be_in_set", kwargs)
     elif of.type in ("date", "timestamp"):
-        formats = getattr(rule, f"{of.type}_formats", None) or getattr(
-            feed.values, f"{of.type}_formats"
-        )
+        formats = formats_of(of, rule, feed)
         code = "VALUE_NOT_A_DATE" if of.type == "date" else "VALUE_NOT_A_TIMESTAMP"
         if len(formats) == 1:
             kwargs = {**column, "strftime_format": formats[0]}
             yield Check(name, code, "expect_column_values_to_match_strftime_format", kwargs)
         else:  # Great Expectations knows one format a column: its regular expression takes several
-            kwargs = {**column, "regex": "|".join(f"^{_shape(one)}$" for one in formats)}
+            kwargs = {**column, "regex": "|".join(f"^{shape_of(one, {})}$" for one in formats)}
             yield Check(name, code, "expect_column_values_to_match_regex", kwargs)
         kwargs = {**column, "min_value": str(FIRST_YEAR), "max_value": str(LAST_YEAR)}
         yield Check(name, "VALUE_OUT_OF_RANGE", "expect_column_values_to_be_between", kwargs)
-
-
-def _shape(strptime_format: str) -> str:
-    """What texts of a strptime format look like, as a regular expression."""
-    digits = {"Y": "[0-9]{4}", "f": "[0-9]{1,6}", "y": "[0-9]{2}"}
-    pieces = re.split(r"%(.)", strptime_format)
-    shapes = [digits.get(p, ".+?" if p in "zZbBpaA" else "[0-9]{1,2}") for p in pieces[1::2]]
-    return "".join(
-        re.escape(text) + shape for text, shape in zip(pieces[::2], [*shapes, ""], strict=True)
-    )
-
-
-def _damage(of: EntityField) -> str:
-    if of.type in ("id", "integer"):
-        return f"{_ERROR_SIGN}|{_POWER}|(?i){_DAY}"
-    if of.type == "decimal":
-        return f"{_ERROR_SIGN}|(?i){_DAY}"
-    return _ERROR_SIGN
 
 
 def problems_of(
@@ -167,6 +158,8 @@ def _bad(
     prepared: PreparedRows, check: Check, fill: Fill,
     typed: dict[str, Parsed],
 ) -> pa.BooleanArray:  # fmt: skip
+    if check.rival:
+        return check.rival.doubtful_rows(prepared)
     values = prepared.values[check.field]
     rule = fill.rules.columns.get(check.field)
     known = [p.bad for p in prepared.problems if (p.field, p.code) == (check.field, check.code)]
@@ -176,16 +169,41 @@ def _bad(
         return pc.invert(values.is_valid())
     if check.code == "VALUE_TOO_LONG":
         return pc.greater(pc.utf8_length(values), check.kwargs["max_value"])
+    if check.code == "VALUE_PATTERN" and "value" in check.kwargs:
+        lengths = (pc.utf8_length(cells) for cells in prepared.cells[check.field])
+        return any_of(*(pc.not_equal(length, check.kwargs["value"]) for length in lengths))
     if check.code == "VALUE_PATTERN":
         return pc.invert(pc.match_substring_regex(values, check.kwargs["regex"]))
     if check.code == "VALUE_SPREADSHEET_DAMAGE":
-        return pc.match_substring_regex(values, check.kwargs["regex"])
+        return _damaged(prepared, check, fill, typed)
     if check.code == "VALUE_ORDER":
         first = _typed(prepared, check.kwargs["column_B"], fill, typed)[0]
         second = _typed(prepared, check.kwargs["column_A"], fill, typed)[0]
         return pc.greater(first, second)
     _, shapeless, outside = _typed(prepared, check.field, fill, typed, rule)
     return outside if check.code == "VALUE_OUT_OF_RANGE" else shapeless
+
+
+def _damaged(
+    prepared: PreparedRows, check: Check, fill: Fill, typed: dict[str, Parsed]
+) -> pa.BooleanArray:
+    """Cells that a spreadsheet changed; one that the field's declared format reads is none."""
+    name, cells = check.field, prepared.cells.get(check.field, ())
+    if not cells:
+        return all_false(len(prepared.lines))
+    rule = fill.rules.columns.get(name)
+    if fill.entity.fields[name].type not in _READ:
+        return damaged(cells, check.kwargs["regex"], rule)
+    values = prepared.values[name]
+    known = pc.and_(values.is_valid(), pc.invert(_typed(prepared, name, fill, typed, rule)[1]))
+    if not (rule and rule.concat) and values is not cells[0]:
+        # what a step made of a damaged cell is no reading of it
+        known = pc.and_(known, pc.fill_null(pc.equal(values, cells[0]), False))
+    unread = pc.invert(known)
+    wanting = tuple(pc.if_else(unread, part, pa.scalar(None, part.type)) for part in cells)
+    if all(part.null_count == len(part) for part in wanting):  # nothing to look at: most columns
+        return all_false(len(values))
+    return damaged(wanting, check.kwargs["regex"], rule)
 
 
 def _typed(

@@ -39,10 +39,12 @@ class Lookups:
         found = {}
         for lookup in wanted:
             pairs: dict[str, str | None] = {}
+            tokens = resolved.mapping.feeds[lookup.feed].values.null_tokens
             for table in tables_of(lookup.feed, [lookup.key, lookup.column]):
                 if {lookup.key, lookup.column} <= set(table.column_names):
                     keys = trimmed(table[lookup.key].combine_chunks()).to_pylist()
-                    values = none_of(trimmed(table[lookup.column].combine_chunks()), ()).to_pylist()
+                    texts = trimmed(table[lookup.column].combine_chunks())
+                    values = none_of(texts, tokens).to_pylist()
                     pairs.update(zip(keys, values, strict=True))
             pairs.pop("", None)
             found[lookup] = (
@@ -52,9 +54,11 @@ class Lookups:
         return cls(resolved.client_id, found)
 
     def take(self, lookup: Lookup, by: pa.StringArray) -> tuple[pa.StringArray, pa.BooleanArray]:
-        """The looked-up value of each row, and the rows whose key the other feed does not have."""
+        """The looked-up value of each row, and the rows whose key the other feed does not have.
+
+        `by`: trimmed, null where the row has no key.
+        """
         keys, values = self.tables[lookup]
-        wanted = none_of(trimmed(by), ())
-        places = pc.index_in(wanted, value_set=keys)
-        missing = pc.and_(wanted.is_valid(), pc.invert(places.is_valid()))
+        places = pc.index_in(by, value_set=keys)
+        missing = pc.and_(by.is_valid(), pc.invert(places.is_valid()))
         return values.take(places), missing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -15,6 +17,7 @@ from etl_lib.rules.text import all_false, any_of, over_distinct
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 Parsed = tuple[pa.Array, pa.BooleanArray, pa.BooleanArray]
+_DIGITS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "I": 2, "M": 2, "S": 2, "j": 3}
 
 
 def arrow_type(field: EntityField) -> pa.DataType:
@@ -43,16 +46,27 @@ def parse(
     if field.type == "integer":
         return _integers(values, field)
     if field.type == "decimal":
-        return _decimals(values, field, (rule and rule.decimal) or given.decimal)
+        return _decimals(values, field, decimal_sign(rule, feed))
     if field.type == "boolean":
         true = _folded((rule and rule.true_tokens) or given.true_tokens)
         return _booleans(values, true, _folded((rule and rule.false_tokens) or given.false_tokens))
     if field.type == "date":
-        return _dates(values, tuple((rule and rule.date_formats) or given.date_formats))
+        return _dates(values, formats_of(field, rule, feed))
     if field.type == "timestamp":
-        formats = tuple((rule and rule.timestamp_formats) or given.timestamp_formats)
-        return _timestamps(values, formats)
+        return _timestamps(values, formats_of(field, rule, feed))
     return values, all_false(len(values)), all_false(len(values))
+
+
+def formats_of(field: EntityField, rule: ColumnRule | None, feed: Feed) -> tuple[str, ...]:
+    """The strptime formats of a date or timestamp field: the rule's own, else the feed's."""
+    if field.type == "date":
+        return (rule and rule.date_formats) or feed.values.date_formats
+    return (rule and rule.timestamp_formats) or feed.values.timestamp_formats
+
+
+def decimal_sign(rule: ColumnRule | None, feed: Feed) -> str:
+    """`point` or `comma`: the rule's own, else the feed's."""
+    return (rule and rule.decimal) or feed.values.decimal
 
 
 def _folded(tokens: tuple[str, ...]) -> frozenset[str]:
@@ -119,7 +133,7 @@ def _booleans(values: pa.StringArray, true: frozenset[str], false: frozenset[str
 
 def _dates(values: pa.StringArray, formats: tuple[str, ...]) -> Parsed:
     def read(texts: list[str]) -> list[object]:
-        return [_instant(text, formats) for text in texts]
+        return [instant(text, formats) for text in texts]
 
     typed = over_distinct(values, lambda texts: [_day(i) for i in read(texts)], pa.date32())
     return _dated(values, typed)
@@ -127,7 +141,7 @@ def _dates(values: pa.StringArray, formats: tuple[str, ...]) -> Parsed:
 
 def _timestamps(values: pa.StringArray, formats: tuple[str, ...]) -> Parsed:
     def read(texts: list[str]) -> list[object]:
-        return [_utc(_instant(text, formats)) for text in texts]
+        return [_utc(instant(text, formats)) for text in texts]
 
     return _dated(values, over_distinct(values, read, pa.timestamp("us", tz="UTC")))
 
@@ -140,14 +154,60 @@ def _dated(values: pa.StringArray, typed: pa.Array) -> Parsed:
 
 
 @lru_cache(maxsize=200_000)
-def _instant(text: str, formats: tuple[str, ...]) -> datetime | None:
+def instant(text: str, formats: tuple[str, ...]) -> datetime | None:
     """The first format that reads the text whole; Python's strptime refuses 30 February."""
     for one in formats:
+        exact = _without_gaps(one)
+        if exact and not exact.fullmatch(text):
+            continue
         try:
             return datetime.strptime(text, one)  # noqa: DTZ007 (zones are settled by the caller)
         except ValueError:
             continue
     return None
+
+
+@lru_cache(maxsize=1_000)
+def _without_gaps(strptime_format: str) -> re.Pattern[str] | None:
+    """Which texts a format with numbers side by side may read; None for any other format.
+
+    strptime takes 1012026 for the first of October in %m%d%Y: without a sign between them, numbers
+    need all their digits.
+    """
+    literals, kinds = _pieces(strptime_format)
+    near = {n for n in range(len(kinds)) if kinds[n] in _DIGITS}
+    near = {n for n in near if (n + 1 in near and not literals[n + 1])
+            or (n - 1 in near and not literals[n])}  # fmt: skip
+    if not near:
+        return None
+    shapes = [f"[0-9]{{{_DIGITS[k]}}}" if n in near else ".+?" for n, k in enumerate(kinds)]
+    texts = [re.sub(r"(\\?\s)+", r"\\s+", re.escape(text)) for text in literals]
+    return re.compile("".join(t + s for t, s in zip(texts, [*shapes, ""], strict=True)))
+
+
+def fixed_digits(strptime_format: str) -> int | None:
+    """How many digits a text of the format has that a lost zero in front would make another text.
+
+    None for a format with any other signs, or that begins with the year.
+    """
+    literals, kinds = _pieces(strptime_format)
+    if any(literals) or not kinds or not set(kinds) <= _DIGITS.keys() or kinds[0] == "Y":
+        return None
+    return sum(_DIGITS[kind] for kind in kinds)
+
+
+def shape_of(strptime_format: str, shapes: Mapping[str, str]) -> str:
+    """What texts of a format look like, as a regular expression; `shapes` are those of some directives."""
+    known = {"Y": "[0-9]{4}", "f": "[0-9]{1,6}", "y": "[0-9]{2}", **shapes}
+    literals, kinds = _pieces(strptime_format)
+    found = [known.get(k, ".+?" if k in "zZbBpaA" else "[0-9]{1,2}") for k in kinds]
+    return "".join(re.escape(t) + s for t, s in zip(literals, [*found, ""], strict=True))
+
+
+def _pieces(strptime_format: str) -> tuple[list[str], list[str]]:
+    """The texts around the directives (one more than those), and the directives' letters."""
+    pieces = re.split(r"%(.)", strptime_format)
+    return pieces[::2], pieces[1::2]
 
 
 def _day(instant: object) -> date | None:

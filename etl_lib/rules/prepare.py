@@ -45,12 +45,14 @@ class PreparedRows:
     `values`: text by field, null = no value; only fields that the file can fill. `key`: text of the
     entity's key, null where it cannot be made. `kept`: rows that where / where_not let through.
     `deleted`: rows that say of themselves that they are deleted. `extra`: JSON text or null.
+    `cells`: by field the texts of the file that the value was made of, after trim and null tokens.
     """
 
     lines: pa.Int64Array
     kept: pa.BooleanArray
     deleted: pa.BooleanArray
     values: dict[str, pa.StringArray]
+    cells: dict[str, tuple[pa.StringArray, ...]]
     key: pa.StringArray
     extra: pa.StringArray | None
     problems: tuple[Problem, ...]
@@ -72,8 +74,23 @@ def fields_present(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in fill.entity.fields if name in (*present, *defaults))
 
 
+def fields_defaulted(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
+    """Fields of `fields_present` that such a file has no column for: each row gets the default."""
+    rules = fill.rules.columns
+    return tuple(
+        name
+        for name in fields_present(fill, columns)
+        if name != fill.entity.key
+        and (name not in rules or not _column_there(rules[name], columns))
+    )
+
+
 def _origin_there(rule: ColumnRule, columns: Collection[str]) -> bool:
-    if rule.constant is not None or rule.default is not None:
+    return rule.default is not None or _column_there(rule, columns)
+
+
+def _column_there(rule: ColumnRule, columns: Collection[str]) -> bool:
+    if rule.constant is not None:
         return True
     if rule.from_ or rule.coalesce:
         return any(name in columns for name in (*rule.from_, *rule.coalesce))
@@ -87,6 +104,7 @@ def prepare(rows: pa.Table, fill: Fill, lookups: Lookups) -> PreparedRows:
     columns = set(rows.column_names)
     length = rows.num_rows
     values: dict[str, pa.StringArray] = {}
+    cells: dict[str, tuple[pa.StringArray, ...]] = {}
     problems: list[Problem] = []
     for name in fields_present(fill, columns):
         rule = fill.rules.columns.get(name)
@@ -95,9 +113,8 @@ def prepare(rows: pa.Table, fill: Fill, lookups: Lookups) -> PreparedRows:
             if field.default is not None:
                 values[name] = pa.repeat(pa.scalar(_text(field.default)), length)
             continue
-        text, problem = _apply(rows, rule, field, fill.feed, lookups, name)
-        values[name] = text
-        problems += problem
+        values[name], cells[name], found = _apply(rows, rule, field, fill.feed, lookups, name)
+        problems += found
     key = _key(fill, values, length)
     if fill.entity.key not in values:
         values[fill.entity.key] = key
@@ -108,6 +125,7 @@ def prepare(rows: pa.Table, fill: Fill, lookups: Lookups) -> PreparedRows:
         kept=_kept(rows, fill, columns),
         deleted=_deleted(rows, fill, columns),
         values={name: values[name] for name in fill.entity.fields if name in values},
+        cells=cells,
         key=key,
         extra=_extra(rows, fill, columns),
         problems=tuple(problems),
@@ -140,15 +158,15 @@ def _deleted(rows: pa.Table, fill: Fill, columns: Collection[str]) -> pa.Boolean
 
 def _apply(
     rows: pa.Table, rule: ColumnRule, field: EntityField, feed: Feed, lookups: Lookups, name: str
-) -> tuple[pa.StringArray, list[Problem]]:
-    """A rule's steps, in the order that ColumnRule's docstring gives."""
+) -> tuple[pa.StringArray, tuple[pa.StringArray, ...], list[Problem]]:
+    """Value, cells and problems after a rule's steps, in the order that ColumnRule's docstring gives."""
     problems: list[Problem] = []
-    values = _origin(rows, rule, lookups, name, problems)
+    tokens = feed.values.null_tokens if rule.null_tokens is None else rule.null_tokens
+    parts, values = _origin(rows, rule, lookups, name, tokens, problems)
     if rule.trim:
         values = trimmed(values)
-    values = none_of(
-        values, feed.values.null_tokens if rule.null_tokens is None else rule.null_tokens
-    )
+    values = none_of(values, tokens)
+    cells = parts if rule.concat else (values,) if parts else ()
     if rule.split:
         values = over_distinct(values, lambda texts: _split(texts, rule), pa.string())
     if rule.extract:
@@ -170,28 +188,33 @@ def _apply(
         bad = any_of(*(p.bad for p in problems)) if problems else all_false(len(values))
         wanting = pc.and_(pc.invert(values.is_valid()), pc.invert(bad))
         values = pc.if_else(wanting, pa.scalar(_text(default)), values)
-    return values, problems
+    return values, cells, problems
 
 
 def _origin(
-    rows: pa.Table, rule: ColumnRule, lookups: Lookups, name: str, problems: list[Problem]
-) -> pa.StringArray:
+    rows: pa.Table, rule: ColumnRule, lookups: Lookups, name: str, tokens: Collection[str],
+    problems: list[Problem],
+) -> tuple[tuple[pa.StringArray, ...], pa.StringArray]:  # fmt: skip
+    """The columns that a value is made of (none for what is in no file), and the value."""
     there = set(rows.column_names)
     if rule.constant is not None:
-        return pa.repeat(pa.scalar(rule.constant), rows.num_rows)
+        return (), pa.repeat(pa.scalar(rule.constant), rows.num_rows)
     if rule.lookup and rule.lookup.by in there:
-        values, missing = lookups.take(rule.lookup, column(rows, rule.lookup.by))
-        problems.append(Problem(name, "LOOKUP_NOT_FOUND", missing))
-        return values
+        by = none_of(trimmed(column(rows, rule.lookup.by)), tokens)
+        values, missing = lookups.take(rule.lookup, by)
+        if rule.lookup.on_unknown == "reject":
+            problems.append(Problem(name, "LOOKUP_NOT_FOUND", missing))
+        return (values,), values
     if rule.concat and all(part in there for part in rule.concat):
-        parts = [none_of(trimmed(column(rows, part)), ()) for part in rule.concat]
-        return pc.binary_join_element_wise(*parts, rule.separator)
+        parts = tuple(none_of(trimmed(column(rows, part)), tokens) for part in rule.concat)
+        return parts, pc.binary_join_element_wise(*parts, rule.separator)
     found = [part for part in (*rule.from_, *rule.coalesce) if part in there]
     if not found:
-        return nulls(rows.num_rows)
+        return (), nulls(rows.num_rows)
     if rule.from_:
-        return column(rows, found[0])
-    return pc.coalesce(*(none_of(trimmed(column(rows, part)), ()) for part in found))
+        return (column(rows, found[0]),), column(rows, found[0])
+    parts = tuple(none_of(trimmed(column(rows, part)), tokens) for part in found)
+    return parts, pc.coalesce(*parts)
 
 
 def _split(texts: list[str], rule: ColumnRule) -> list[object]:

@@ -24,7 +24,15 @@ from etl_lib.manifest import (
     Validated,
     ValidatedFill,
 )
-from etl_lib.rules import Lookups, PreparedRows, arrow_type, fields_present, parse, prepare
+from etl_lib.rules import (
+    Lookups,
+    PreparedRows,
+    arrow_type,
+    fields_defaulted,
+    fields_present,
+    parse,
+    prepare,
+)
 from etl_lib.run import Progress, Run
 from etl_lib.storage import Storage
 from etl_lib.transform.duplicates import row_hashes, settle
@@ -124,6 +132,7 @@ class _FillWork:
             rows_key=rows_key,
             rejects_key=rejects_key,
             columns=tuple(f.name for f in schema if f.name in self.fill.entity.fields),
+            defaulted=self._defaulted(schema),
             has_unreadable_key=self._has_unreadable_key(rejects),
         )
 
@@ -134,6 +143,14 @@ class _FillWork:
         fields = self.fill.entity.fields
         columns = [pa.field(n, arrow_type(fields[n])) for n in fields if n in names]
         return pa.schema([*columns, *_PROVENANCE])
+
+    def _defaulted(self, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+        """Fields with the files that have no column for them and so bring a default."""
+        files: dict[str, list[str]] = {}
+        for table in self.tables:
+            for name in fields_defaulted(self.fill, set(table.columns)):
+                files.setdefault(name, []).append(table.shown)
+        return {name: tuple(shown) for name, shown in files.items() if name in schema.names}
 
     def _has_unreadable_key(self, rejects: pa.Table) -> bool:
         if any(table.rows_rejected for table in self.tables):

@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,22 @@ from etl_lib.config.mapping import Expectation
 from etl_lib.config.project import Fill
 from etl_lib.errors import AskTheSchool, Fault, FixTheMapping
 from etl_lib.manifest import Extracted, Hold, ReadTable, Validated, ValidatedFill
-from etl_lib.rules import Check, Lookups, PreparedRows, checks_for, prepare, problems_of
+from etl_lib.rules import (
+    Check,
+    Lookups,
+    PreparedRows,
+    Rival,
+    checks_for,
+    is_mixed,
+    prepare,
+    problems_of,
+    rivals_of,
+)
 from etl_lib.run import Progress, Run, folder_name
 from etl_lib.validate.agreed import WHOLE_FILE, unexpected_rows
 
 BATCH_ROWS = 128 * 1024
+_UNREAD = ("VALUE_NOT_A_DATE", "VALUE_NOT_A_NUMBER", "VALUE_NOT_A_TIMESTAMP")
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
 )  # fmt: skip
@@ -103,6 +115,12 @@ class _FillPass:
     codes: Counter[str] = field(default_factory=Counter)
     columns_at_fault: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
+    odd: Counter[tuple[str, Rival]] = field(default_factory=Counter)  # rows, by file
+
+    @cached_property
+    def rivals(self) -> tuple[Rival, ...]:
+        """Formats in which the columns may be written beside the declared ones."""
+        return tuple(one for name in self.fill.rules.columns for one in rivals_of(name, self.fill))
 
     @property
     def rows_read(self) -> int:
@@ -119,24 +137,68 @@ class _FillPass:
         return [e for e in self.fill.feed.expectations if e.entity == self.fill.entity.entity]
 
     def read(self) -> None:
-        """The one pass over all tables of the feed."""
-        done = 0
-        for table in self.tables:
-            checks = checks_for(self.fill, set(table.columns))
-            with self.run.workspace.reading(table.rows_key) as stream:
-                for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
-                    self._judge_batch(pa.Table.from_batches([batch]), checks, table.shown)
-                    done += batch.num_rows
-                    self.run.progress(Progress("validate", self.fill.name, done, self.total))
+        """The one pass over all tables of the feed; a second one when a column turns out mixed.
+
+        That two formats stand in a column is known at its end, and holds for its first row too.
+        """
+        self._pass({})
+        if mixed := self._mixed():
+            self._forget()
+            self._pass(mixed)
         assert self.rows_read == self.filtered + self.rejected + self.accepted + self.unreadable
         self._write_rejects()
 
+    def _pass(self, mixed: Mapping[str, Sequence[Rival]]) -> None:
+        done = 0
+        for table in self.tables:
+            checks = checks_for(self.fill, set(table.columns), mixed.get(table.shown, ()))
+            for batch in self._batches(table):
+                self._judge_batch(batch, checks, table.shown)
+                done += batch.num_rows
+                self.run.progress(Progress("validate", self.fill.name, done, self.total))
+
+    def _batches(self, table: ReadTable) -> Iterator[pa.Table]:
+        with self.run.workspace.reading(table.rows_key) as stream:
+            for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
+                yield pa.Table.from_batches([batch])
+
+    def _mixed(self) -> dict[str, list[Rival]]:
+        """Per file, the formats that stand in its columns beside the declared ones."""
+        found: dict[str, list[Rival]] = {}
+        for table in self.tables:
+            odd = {rival: rows for (shown, rival), rows in self.odd.items() if shown == table.shown}
+            unsure = [one for one, rows in odd.items() if not is_mixed(one, rows, one.proofs)]
+            proofs = self._proofs(table, unsure) if unsure else Counter[Rival]()
+            mixed = [rival for rival in odd if is_mixed(rival, odd[rival], proofs[rival])]
+            if mixed:
+                found[table.shown] = mixed
+        return found
+
+    def _proofs(self, table: ReadTable, rivals: Sequence[Rival]) -> Counter[Rival]:
+        """Rows that only the declared format reads; stops when there are enough."""
+        proofs: Counter[Rival] = Counter()
+        for batch in self._batches(table):
+            wanting = [rival for rival in rivals if proofs[rival] < rival.proofs]
+            if not wanting:
+                break
+            prepared = prepare(batch, self.fill, self.lookups)
+            proofs.update({rival: rival.proof_count(prepared) for rival in wanting})
+        return proofs
+
+    def _forget(self) -> None:
+        """Everything that a pass gathers, as it was before."""
+        self.filtered = self.rejected = self.accepted = 0
+        for gathered in (self.rejects, self.tallies, self.kwargs, self.keys, self.codes):
+            gathered.clear()
+        self.columns_at_fault.clear()
+
     def _judge_batch(self, rows: pa.Table, checks: Sequence[Check], shown: str) -> None:
         prepared = prepare(rows, self.fill, self.lookups)
+        failed = problems_of(prepared, checks, self.fill)
+        self._look_for_odd(prepared, failed, shown)
         bad_rows = pa.repeat(pa.scalar(False), rows.num_rows)
         found = [
-            (check.field, check.code, check.expectation, check.kwargs, bad)
-            for check, bad in problems_of(prepared, checks, self.fill)
+            (check.field, check.code, check.expectation, check.kwargs, bad) for check, bad in failed
         ]
         for wish in self.agreed():
             if wish.expectation not in WHOLE_FILE:
@@ -159,6 +221,14 @@ class _FillPass:
         self.rejected += rejected
         self.accepted += judged - rejected
         self.keys.append(prepared.key.filter(pc.and_(prepared.kept, pc.invert(bad_rows))))
+
+    def _look_for_odd(
+        self, prepared: PreparedRows, failed: Sequence[tuple[Check, pa.BooleanArray]], shown: str
+    ) -> None:
+        unread = {check.field: bad for check, bad in failed if check.code in _UNREAD}
+        for rival in self.rivals:
+            if rows := rival.odd_count(prepared, unread.get(rival.field)):
+                self.odd[shown, rival] += rows
 
     def _count(
         self, column: str, expectation: str, kwargs: Mapping[str, Any], prepared: PreparedRows,

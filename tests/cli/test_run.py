@@ -130,6 +130,28 @@ def test_the_same_files_again_are_nothing_new(lakeside: Delivery, etl: Etl) -> N
     assert "identical to the delivery of" in again.json["sentence"]
 
 
+def test_columns_that_a_delivery_lacks_leave_what_earlier_ones_brought(
+    lakeside: Delivery, etl: Etl
+) -> None:
+    lakeside.replace(
+        "users.csv",
+        "lks-t0,active,2026-08-30T04:00:00.000Z,true",
+        "lks-t0,active,2026-08-30T04:00:00.000Z,false",
+    )
+    assert etl("run", "lakeside", "--files", str(lakeside.folder)).code == 0
+    stored = "SELECT person_id, status, email, family_name FROM core.person ORDER BY person_id"
+    before = lakeside.query(stored)
+    assert ("lks-t0", "inactive") in {row[:2] for row in before}
+    lakeside.replace("users.csv", "enabledUser", "seenBefore")  # has a default: active
+    lakeside.replace("users.csv", ",email,", ",elsewhere,")
+    lakeside.replace("users.csv", "Esme,Hallowell", "Esme,Hallow")
+    answer = etl("run", "lakeside", "--files", str(lakeside.folder), "--json")
+    assert counts_of(answer)["users.person"]["updated"] == 1
+    changed = [row for row in lakeside.query(stored) if row not in before]
+    (old,) = (row for row in before if row[0] == "lks-t0")
+    assert changed == [(*old[:3], "Hallow")]
+
+
 def test_every_row_knows_where_it_came_from(
     lakeside: Delivery, etl: Etl, database_url: str
 ) -> None:

@@ -197,6 +197,34 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "values.date_formats: `%d/%m/%Y` and `%m/%d/%Y` read one text as different days"),
     "date_format_of_a_rule": (
         "case: lower", "date_formats: [dd]", "27:31", "date_formats: `dd` is not a strptime format."),
+    "date_format_without_year": ("case: lower", 'date_formats: ["%d/%m"]', "27:31",
+                                 "`%d/%m` has no year, so every date would be of 1900."),
+    "hour_of_twelve_without_half_of_day": (
+        "case: lower", 'timestamp_formats: ["%Y-%m-%d %I:%M"]', "27:31",
+        "`%Y-%m-%d %I:%M`: %I and %p belong together, or %H stands alone."),
+    "half_of_day_with_hour_of_24": (
+        "case: lower", 'timestamp_formats: ["%Y-%m-%d %H:%M %p"]', "27:31",
+        "`%Y-%m-%d %H:%M %p`: %I and %p belong together, or %H stands alone."),
+    "good_width": ("case: lower", "width: 8", "", ""),
+    "width_with_pad": ("case: lower", "width: 8, pad: 8", "27:31",
+                       "email.width: `pad` puts back the zeros whose loss `width` would reject."),
+    "width_of_a_date": ("credits: hours", "start_date: {from: start, width: 8}", "38:41",
+                        "start_date.width: it is for ids and text only."),
+    "width_of_a_joined_value": ("{from: mail, case: lower}", "{concat: [a, b], width: 8}", "27:35",
+                                "email.width: it is the width of one column; this value is made of"),
+    "good_blank": ("case: lower", "blank: keep", "", ""),
+    "unknown_blank": ("case: lower", "blank: leave", "27:31", "email.blank: Input should be 'clear' or 'keep'"),
+    "blank_of_the_key": ("person_id: person_id\n", "person_id: {from: person_id, blank: keep}\n", "26:40",
+                         "person_id.blank: `person_id` makes the key, which never stays without a value."),
+    "blank_of_a_part_of_the_key": (
+        "credits: hours", "observed_person_id: {from: o, blank: keep}", "38:45",
+        "observed_person_id.blank: `observed_person_id` makes the key"),
+    "blank_of_a_required_field": ("credits: hours", "person_id: {from: p, blank: keep}", "38:36",
+                                  "person_id.blank: `person_id` is required: a row without it is"),
+    "blank_with_a_default": ("case: lower", "default: x, blank: keep", "27:43",
+                             "email.blank: the default takes the place of a blank"),
+    "blank_of_a_constant": ("{from: mail, case: lower}", "{constant: x, blank: keep}", "27:32",
+                            "email.blank: the value does not come from the file"),
     "required_field_missing": (
         "  sections:\n    entities:\n      section:\n        columns:\n", "  sections:\n    entities:\n"
         "      section_staff: {columns: {section_id: s, role: r}}\n      section:\n        columns:\n",
@@ -308,7 +336,7 @@ ENTITY = "include/entities/term.yaml"
     [
         ("  term_id:", "  key_id:", f"{ENTITY}:1:1: Value error, fields must hold the key `term_id`"),
         ("ordered:\n  - [start_date", "ordered:\n  - [first_day", "not a field of this entity: first_day"),
-        ("type: integer", "type: number", f"{ENTITY}:37:5: fields.school_year.type: Input should be"),
+        ("type: integer", "type: number", f"{ENTITY}:38:5: fields.school_year.type: Input should be"),
         ("    values: [school_year, semester, quarter, term, part_of_term, grading_period, other]\n",
          "", "a field of type enum has `values`, any other type has none"),
         ("entity: term\n", "entity: terms\n", "fields must hold the key `terms_id`"),

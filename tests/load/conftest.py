@@ -129,6 +129,7 @@ class School:
     def prepare(
         self, feeds: Mapping[str, Rows], *, run_id: str | None = None, delivery_seq: int | None = None,
         rejected: Mapping[str, Rows] | None = None, wishes: Wishes = NO_WISHES, unreadable: Sequence[str] = (),
+        defaulted: Sequence[str] = (),
     ) -> tuple[Run, Extracted, Validated, Transformed]:  # fmt: skip
         """Manifests and files as the earlier stages would leave them; rows by feed."""
         self.number += 1
@@ -187,6 +188,9 @@ class School:
                     rows_key=key,
                     rejects_key=f"transform/rejects-{fill.name}.parquet",
                     columns=tuple(columns),
+                    defaulted={
+                        name: (f"{fill.feed_name}.csv",) for name in defaulted if name in columns
+                    },
                     has_unreadable_key=fill.feed_name in unreadable,
                 )
             )

@@ -142,7 +142,7 @@ def test_a_hash_is_the_same_for_the_same_value_of_a_client_and_never_the_value(m
         ("30/02/2026", "VALUE_NOT_A_DATE"),
         ("24/11/26", "VALUE_NOT_A_DATE"),
         ("11-24-2026", "VALUE_NOT_A_DATE"),
-        ("46350", "VALUE_NOT_A_DATE"),
+        ("46350", "VALUE_SPREADSHEET_DAMAGE"),
         ("24/11/0026", "VALUE_OUT_OF_RANGE"),
         ("", None),
     ],
