@@ -83,6 +83,24 @@ def open_text(path: Path, declared: str | None, scratch: Path) -> Text:
     return Text(scratch, 0, encoding, tuple(notes))
 
 
+def is_utf8_instead(path: Path, declared: str | None) -> bool:
+    """Whether a file that was agreed to have one byte a letter is surely UTF-8.
+
+    Letters of UTF-8 would come out as two or three other ones, in silence; text in a one-byte
+    encoding is never by chance UTF-8 from its first foreign letter to its last.
+    """
+    if declared is None or codecs.lookup(declared).name.startswith("utf"):
+        return False
+    sample = _foreign_sample(path)[1:]
+    if not sample:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", errors="surrogateescape")
 

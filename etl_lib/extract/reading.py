@@ -17,7 +17,7 @@ from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool
 from etl_lib.extract.columns import Expected
 from etl_lib.extract.dialect import Dialect
-from etl_lib.extract.encoding import open_text
+from etl_lib.extract.encoding import is_utf8_instead, open_text
 from etl_lib.extract.header import find_table
 from etl_lib.extract.rows import RowReader
 from etl_lib.manifest import Member, ReadTable
@@ -59,6 +59,9 @@ def open_table(
 
     Raises AskTheSchool with every fault of the file: no table, no header, columns missing or repeated.
     """
+    if is_utf8_instead(path, form.encoding):
+        said = f"Agreed is the encoding {form.encoding}, the file has UTF-8."
+        raise AskTheSchool.of("FILE_ENCODING", said, shown)
     text = open_text(path, form.encoding, scratch)
     dialect = find_table(text, form, expected, shown)
     if faults := expected.faults(

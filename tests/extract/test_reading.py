@@ -271,6 +271,15 @@ def test_how_a_file_is_written_is_found_out_where_nothing_was_agreed(
     assert cells == rows if rows else cells[-1] == ("2", "José", "Li")
 
 
+def test_an_agreed_encoding_that_would_turn_letters_into_others_is_a_fault_of_the_file(
+    scan: Scan,
+) -> None:
+    with pytest.raises(AskTheSchool) as caught:
+        scan("Id,Name,Last\n1,José,Núñez\n".encode(), encoding="cp1252")
+    assert caught.value.faults[0].code == "FILE_ENCODING"
+    assert scan(PLAIN.encode(), encoding="cp1252").rejected == []
+
+
 def test_letters_of_windows_are_not_guessed_in_a_file_that_has_others_in_utf8(scan: Scan) -> None:
     data = "Id,Name,Last\n1,José,Ruiz\n".encode() + "2,Zoë,Li\n".encode("cp1252")
     found = scan(data)
