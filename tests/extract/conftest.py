@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,9 @@ from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.extract.reading import read_table
 from etl_lib.manifest import Member, ReadTable
 from etl_lib.storage import Storage
+
+if TYPE_CHECKING:
+    from tests.extract.schools import School
 
 INCLUDE = Path(__file__).parents[2] / "include"
 COLUMNS = {"person_id": "Id", "given_name": ["Name", "First Name"], "family_name": "Last"}
@@ -63,3 +67,12 @@ def read(tmp_path: Path) -> Callable[..., ReadFile]:
         return ReadFile(rows, [(r["line"], r["code"]) for r in rejects], table)
 
     return do
+
+
+@pytest.fixture
+def school(tmp_path: Path) -> School:
+    """A school with an empty inbox."""
+    from tests.extract.schools import School
+
+    (tmp_path / "inbox").mkdir()
+    return School(tmp_path)

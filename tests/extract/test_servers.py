@@ -59,7 +59,7 @@ def own_server() -> Source:
 
 
 def names_of(source: Source) -> list[str]:
-    return [file.name for file in source.list()]
+    return [file.name for file in source.list().files]
 
 
 def test_what_a_school_uploads_over_sftp_is_listed_in_s3(
