@@ -159,6 +159,8 @@ class Packed:
                         written += len(chunk)
                         self._refuse_bomb(written, stream.tell())
                         yield chunk
+                        if engine.eof:  # it still holds a tail, which is no longer to be read
+                            break
                         chunk = engine.decompress(engine.unconsumed_tail, _CHUNK_BYTES)
                     piece = engine.unused_data.lstrip(b"\0") if engine.eof else b""
             if not engine.eof:
