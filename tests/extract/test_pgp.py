@@ -113,6 +113,13 @@ def test_the_same_content_encrypted_again_is_nothing_new(encrypting: School) -> 
     assert encrypting.extract().nothing_new_since is None
 
 
+@pytest.mark.parametrize("pattern", ["people.csv", "people*.csv"])
+def test_a_file_that_comes_plain_and_encrypted_is_refused(encrypting: School, pattern: str) -> None:
+    encrypting.put("people.csv")
+    encrypting.put("people.csv.pgp", encrypted(PEOPLE))
+    assert fault_of(encrypting, file=pattern)[0] == "FILE_NAME_AMBIGUOUS"
+
+
 def test_a_file_for_another_key_is_said_with_both_keys(encrypting: School) -> None:
     encrypting.put("people.csv.pgp", encrypted(PEOPLE, STRANGER))
     code, text = fault_of(encrypting)
