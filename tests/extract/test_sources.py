@@ -5,16 +5,116 @@ from __future__ import annotations
 import io
 import os
 import socket
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import paramiko
 import pytest
 
 from etl_lib.errors import AskTheSchool, NotReceived, TryAgain
-from etl_lib.extract import LocalSource
+from etl_lib.extract import LocalSource, SftpSource
 from tests.extract.schools import PEOPLE, School
 
 BIDI = "people\u202evsc.csv"
+
+
+class OpenDoor(paramiko.ServerInterface):
+    """Lets everybody in: the door itself is tested elsewhere."""
+
+    def check_auth_none(self, username: str) -> int:
+        return paramiko.AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.OPEN_SUCCEEDED
+
+
+class Folder(paramiko.SFTPServerInterface):
+    """A folder as OpenSSH serves it: a listing tells of links themselves, opening one follows it."""
+
+    root = Path()
+
+    def list_folder(self, path: str) -> Any:
+        found = []
+        for name in os.listdir(os.fsencode(self.root)):  # noqa: PTH208 (bytes)
+            status = os.lstat(os.fsencode(self.root) + b"/" + name)
+            attributes = paramiko.SFTPAttributes.from_stat(status)
+            attributes.filename = name  # as bytes: not every one is text
+            found.append(attributes)
+        return found
+
+    def lstat(self, path: str) -> Any:
+        return paramiko.SFTPAttributes.from_stat((self.root / Path(path).name).lstat())
+
+    def stat(self, path: str) -> Any:
+        return paramiko.SFTPAttributes.from_stat((self.root / Path(path).name).stat())
+
+    def open(self, path: str, flags: int, attr: Any) -> Any:
+        handle = paramiko.SFTPHandle(flags)
+        handle.readfile = (self.root / Path(path).name).open("rb")  # type: ignore[attr-defined]
+        return handle
+
+
+@pytest.fixture
+def sftp(tmp_path: Path) -> Iterator[SftpSource]:
+    """An SFTP server of a school, over the folder `outgoing`."""
+    (tmp_path / "outgoing").mkdir()
+    ours, theirs = socket.socketpair()
+    server = paramiko.Transport(theirs)
+    server.add_server_key(paramiko.RSAKey.generate(2048))
+    interface = type("Served", (Folder,), {"root": tmp_path / "outgoing"})
+    server.set_subsystem_handler("sftp", paramiko.SFTPServer, interface)
+    server.start_server(event=threading.Event(), server=OpenDoor())
+    client = paramiko.Transport(ours)
+    client.start_client()
+    client.auth_none("school")
+
+    @contextmanager
+    def connect() -> Iterator[Any]:
+        with paramiko.SFTPClient.from_transport(client) as session:  # type: ignore[union-attr]
+            yield session
+
+    yield SftpSource(connect, "/outgoing")
+    client.close()
+    server.close()
+
+
+def test_over_sftp_odd_names_and_links_are_told_and_no_link_is_followed(
+    sftp: SftpSource, tmp_path: Path
+) -> None:
+    folder = tmp_path / "outgoing"
+    (folder / "people.csv").write_bytes(PEOPLE)
+    (folder / BIDI).write_bytes(PEOPLE)
+    (folder / "a\\b.csv").write_bytes(PEOPLE)
+    (folder / ".hidden.csv").write_bytes(PEOPLE)
+    (folder / "link.csv").symlink_to("/etc/passwd")
+    (folder / "archive").mkdir()
+    listing = sftp.list()
+    assert [file.name for file in listing.files] == ["people.csv"]
+    whys = {one.name: one.why for one in listing.refused}
+    assert whys == {
+        BIDI: "it holds signs that cannot be seen", "a\\b.csv": "it holds a slash or a backslash",
+        "link.csv": "it is a link", "archive": "it is a folder",
+    }  # fmt: skip
+    target = io.BytesIO()
+    sftp.download("people.csv", target)
+    assert target.getvalue() == PEOPLE
+    (folder / "people.csv").unlink()
+    (folder / "people.csv").symlink_to("/etc/passwd")
+    target = io.BytesIO()
+    with pytest.raises(TryAgain):
+        sftp.download("people.csv", target)
+    assert target.getvalue() == b""
+
+
+def test_over_sftp_a_name_that_is_no_text_is_said(sftp: SftpSource, tmp_path: Path) -> None:
+    os.close(os.open(os.fsencode(tmp_path / "outgoing") + b"/latin\xe9.csv", os.O_CREAT))
+    with pytest.raises(AskTheSchool) as caught:
+        sftp.list()
+    assert caught.value.faults[0].code == "FILE_NAME_REFUSED"
 
 
 def told(school: School) -> str:
