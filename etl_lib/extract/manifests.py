@@ -43,8 +43,8 @@ def read_manifest(path: Path, shown: str) -> Manifest:
     for line, row in enumerate(rows, 1):
         name, value = (*(cell.strip() for cell in row), "", "")[:2]
         where = f"{shown}, line {line}"
-        if not name.lower().startswith("file."):
-            continue
+        if not name.lower().startswith("file.") or not value:
+            continue  # the standard's own sample data has files of which it says nothing
         file, value = name[len("file.") :], value.lower()
         if not _FILE_NAME.fullmatch(file):
             faults.append(Fault("FILE_MANIFEST", "The name of the file is none.", where))

@@ -276,10 +276,9 @@ class _Careful(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """The next bytes; all of them only when they are few."""
-        wanted = _MOST_LIST_BYTES + 1 if size is None or size < 0 else size
-        if wanted > _MOST_LIST_BYTES + 1:
-            raise _TooMuchAtOnceError
-        data = super().read(wanted) or b""
-        if len(data) > _MOST_LIST_BYTES:
+        wanted = -1 if size is None else size
+        most = _MOST_LIST_BYTES + 1
+        data = super().read(most if wanted < 0 else min(wanted, most)) or b""
+        if len(data) == most:
             raise _TooMuchAtOnceError
         return data
