@@ -8,6 +8,7 @@ from pydantic import Field
 
 from etl_lib.config.entity import Model
 from etl_lib.config.project import ResolvedMapping
+from etl_lib.errors import Fault
 from etl_lib.run import folder_name
 
 # Columns of every file of rejected rows (Parquet, all strings but `line`):
@@ -103,6 +104,7 @@ class Extracted(Model):
         None, description="Set: identical to the delivery of this day; nothing was read."
     )
     tables: tuple[ReadTable, ...] = ()
+    notes: tuple[Fault, ...] = Field((), description="What stops nothing and is worth a word.")
 
     def tables_of(self, feed: str) -> tuple[ReadTable, ...]:
         """The tables of a feed, in the order of the delivery."""

@@ -270,6 +270,46 @@ _ALL = (
         "Send an ordinary archive with only the agreed files in it.",
     ),
     _file(
+        "FILE_FOR_ANOTHER_KEY",
+        "The file was encrypted for a key that we do not have.",
+        "Encrypt the file for our public key; ask us for it when you have lost it.",
+    ),
+    _file(
+        "FILE_ENCRYPTION",
+        "The encrypted file is damaged, or written in a way that we cannot read.",
+        "Encrypt and send it again, with AES, integrity protection, and zip, zlib or no compression.",
+    ),
+    _file(
+        "FILE_NOT_ENCRYPTED",
+        "The file is not encrypted, although that was agreed or its name says so.",
+        "Encrypt the file for our public key, and do not send it in plain.",
+    ),
+    _file(
+        "FILE_SIGNATURE",
+        "The file is not signed with the school's own key, or the signature cannot be checked.",
+        "Sign while encrypting, with the agreed key and without compression "
+        "(GnuPG: --sign --encrypt --compress-algo none).",
+    ),
+    Message(
+        "FILE_NAME_REFUSED",
+        Level.WARNING,
+        Owner.SCHOOL,
+        "The folder holds links or file names that we do not touch.",
+        "Give the file an ordinary name, upload the file itself and no link.",
+    ),
+    _file(
+        "FILE_MANIFEST",
+        "The manifest is not written as the OneRoster standard has it.",
+        "Correct manifest.csv: propertyName and value, and absent, bulk or delta for each file.",
+    ),
+    Message(
+        "MANIFEST_CONTRADICTED",
+        Level.WARNING,
+        Owner.SCHOOL,
+        "The manifest calls a file absent that is in the delivery; the file was not read.",
+        "Correct manifest.csv, or leave the file out.",
+    ),
+    _file(
         "FILE_NAME_AMBIGUOUS",
         "Two files of the delivery claim to be the same file.",
         "Send each file once.",
@@ -364,6 +404,11 @@ _ALL = (
         "CONNECTION_UNSAFE",
         "A connection would trust any server that answers in the school's place.",
         "Ask the school for its server's host key and put it into the connection.",
+    ),
+    _system(
+        "PGP_KEY_UNUSABLE",
+        "Our private key for encrypted files cannot be used.",
+        "Put the armored private key and its passphrase into the connection; the message names it.",
     ),
     _system(
         "DATABASE_UNAVAILABLE",

@@ -18,7 +18,7 @@ from etl_lib.report import Outcome, report, status_of
 from etl_lib.run import Progress, Run
 
 if TYPE_CHECKING:
-    from etl_lib.extract import Source
+    from etl_lib.extract import PgpKeys, Source
     from etl_lib.load import Plan
 
 # Each stage imports its libraries when it runs: a run with nothing new never pays for pandas or GX.
@@ -51,8 +51,9 @@ def frozen_mapping(run: Run, resolve: Callable[[], ResolvedMapping]) -> Resolved
 
 
 def do_extract(
-    run: Run, resolve: Callable[[], ResolvedMapping], source_of: Callable[[ResolvedMapping], Source]
-) -> Extracted:
+    run: Run, resolve: Callable[[], ResolvedMapping],
+    source_of: Callable[[ResolvedMapping], Source], keys_of: Callable[[ResolvedMapping], PgpKeys],
+) -> Extracted:  # fmt: skip
     """Find, archive and read the delivery; what a run has once extracted stays its delivery."""
     from etl_lib.extract import extract
 
@@ -61,10 +62,12 @@ def do_extract(
             return known
         ledger = Ledger(run.database_url)
         resolved = frozen_mapping(run, resolve)
-        extracted = extract(watched, resolved, source_of(resolved), ledger)
+        source = source_of(resolved)
+        extracted = extract(watched, resolved, source, ledger, lambda: keys_of(resolved))
         ledger.describe(extracted.delivery)
-        if fault := nothing_new(extracted):
-            ledger.say(run, "extract", [fault])
+        fault = nothing_new(extracted)
+        if said := [*([fault] if fault else ()), *extracted.notes]:
+            ledger.say(run, "extract", said)
         return _kept(run, "extract", extracted)
 
 
@@ -120,8 +123,9 @@ def do_report(run: Run, planned: Loaded | None = None) -> Outcome:
 
 
 def run_all(
-    run: Run, project: Project, resolve: Callable[[], ResolvedMapping], source: Source
-) -> tuple[Outcome, Plan | None]:
+    run: Run, project: Project, resolve: Callable[[], ResolvedMapping], source: Source,
+    keys: Callable[[], PgpKeys],
+) -> tuple[Outcome, Plan | None]:  # fmt: skip
     """The whole run in this process; gives its outcome and, when it came to a plan, the plan.
 
     An EtlError of a stage is in the outcome; raised is only what happens before the run is recorded.
@@ -129,7 +133,7 @@ def run_all(
     begin(run, project.environment_name, project.entities)
     plan: Plan | None = None
     try:
-        extracted = do_extract(run, resolve, lambda _: source)
+        extracted = do_extract(run, resolve, lambda _: source, lambda _: keys())
         if not extracted.nothing_new_since:
             do_validate(run)
             do_transform(run)

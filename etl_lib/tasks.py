@@ -19,7 +19,7 @@ from etl_lib.errors import EtlError, FixTheSetup, TryAgain
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from etl_lib.extract import Source
+    from etl_lib.extract import PgpKeys, Source
     from etl_lib.run import Run
 
 
@@ -92,7 +92,7 @@ class ExtractOperator(ClientOperator):
                     timeout=until - datetime.now(UTC) + timedelta(minutes=10),
                 )
             extracted = do_extract(
-                run, lambda: resolved, lambda mapping: source_of(mapping, project)
+                run, lambda: resolved, lambda mapping: source_of(mapping, project), pgp_keys_of
             )
             if fault := nothing_new(extracted):
                 raise AirflowSkipException(fault.text)
@@ -233,6 +233,24 @@ def source_of(resolved: ResolvedMapping, project: Project) -> Source:
 
     _check_host_key(place.conn_id)
     return SftpSource(lambda: SFTPHook(ssh_conn_id=place.conn_id).get_managed_conn(), path)
+
+
+def pgp_keys_of(resolved: ResolvedMapping) -> PgpKeys:
+    """Our private keys for the client's encrypted files: `private_key` in the connection's extra.
+
+    Raises FixTheSetup when the connection does not exist or holds none.
+    """
+    from airflow.sdk import Connection
+
+    from etl_lib.extract import PgpKeys
+
+    conn_id = resolved.mapping.source.pgp_conn_id
+    connection = _existing(lambda: Connection.get(conn_id))
+    try:
+        private_key = connection.extra_dejson.get("private_key")
+    except ValueError:
+        private_key = None
+    return PgpKeys.of(f"The connection `{conn_id}`", private_key, connection.password)
 
 
 def _check_host_key(conn_id: str) -> None:

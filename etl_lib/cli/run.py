@@ -62,11 +62,12 @@ def run(
             )  # fmt: skip
 
         this_run = local_run(client, Wishes(dry_run=dry_run, approve=approve, wait=False), show)
-        from etl_lib.extract import LocalSource
+        from etl_lib.extract import LocalSource, keys_of_environment
 
         outcome, plan = run_all(
-            this_run, project, lambda: at_rest(project.resolve(client)), LocalSource(files)
-        )
+            this_run, project, lambda: at_rest(project.resolve(client)), LocalSource(files),
+            keys_of_environment,
+        )  # fmt: skip
     samples = plan.samples if plan and dry_run else []
     if as_json:
         typer.echo(json.dumps(as_dict(this_run, outcome, samples), indent=2))

@@ -536,6 +536,10 @@ class SourcePlace(Model):
         "clients/{client_id}/inbox",
         description="The folder; `{client_id}` is filled in.",
     )
+    pgp_conn_id: str = Field(
+        "etl_pgp",
+        description="The Airflow connection with our private key, for files that come encrypted.",
+    )
 
 
 class DeliveryRules(Model):
@@ -557,6 +561,33 @@ class DeliveryRules(Model):
     wait_by_hand_s: int = Field(
         300, ge=0, description="So long a run waits that somebody started by hand."
     )
+    encryption: Literal["allowed", "required"] = Field(
+        "allowed",
+        description="Required: a file that is not an OpenPGP message (.pgp, .gpg, .asc) is refused.",
+    )
+    signed_by: str | None = Field(
+        None,
+        description="The school's public OpenPGP key, armored; every file must be encrypted and signed "
+        "with it.",
+    )
+
+    @field_validator("signed_by")
+    @classmethod
+    def is_a_public_key(cls, value: str | None) -> str | None:
+        """The text is an armored public key; a private one has no place in a mapping."""
+        if value is None:
+            return None
+        if "PRIVATE KEY BLOCK" in value:
+            raise ValueError(
+                "this is a private key, which must stay with the school: not in a mapping"
+            )
+        from pysequoia import Cert  # only paid by mappings that have one
+
+        try:
+            Cert.from_bytes(value.encode())
+        except Exception:  # noqa: BLE001 (the library's own words hold a stack of calls)
+            raise ValueError("this is not an armored OpenPGP public key") from None
+        return value
 
     @field_validator("deadline", mode="before")
     @classmethod

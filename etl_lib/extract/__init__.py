@@ -1,15 +1,19 @@
 """Finds a delivery, keeps its original bytes, and reads it: CSV to Parquet of text with line numbers."""
 
 from etl_lib.extract.delivery import Sighting, extract, look
-from etl_lib.extract.sources import LocalSource, RemoteFile, S3Source, SftpSource, Source
+from etl_lib.extract.pgp import PgpKeys, keys_of_environment
+from etl_lib.extract.sources import Listing, LocalSource, RemoteFile, S3Source, SftpSource, Source
 
 __all__ = [
+    "Listing",
     "LocalSource",
+    "PgpKeys",
     "RemoteFile",
     "S3Source",
     "SftpSource",
     "Sighting",
     "Source",
     "extract",
+    "keys_of_environment",
     "look",
 ]

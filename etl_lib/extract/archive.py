@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from etl_lib.errors import TryAgain
+from etl_lib.extract.scratch import Scratch
 from etl_lib.extract.sources import RemoteFile, Source
 from etl_lib.manifest import DeliveredFile, Member
 from etl_lib.storage import Storage
@@ -21,7 +22,7 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch(
-    source: Source, files: Sequence[RemoteFile], archive: Storage, folder: Path
+    source: Source, files: Sequence[RemoteFile], archive: Storage, scratch: Scratch
 ) -> dict[str, tuple[DeliveredFile, Path]]:
     """Copy files into the archive; gives each with its local copy, by name.
 
@@ -29,8 +30,8 @@ def fetch(
     (DELIVERY_CHANGED) when a file was replaced or still growing while it was read.
     """
     fetched = {}
-    for number, file in enumerate(files):
-        path = folder / f"{number}.original"
+    for file in files:
+        path = scratch.new("original")
         with path.open("wb") as target:
             source.download(file.name, target)
         if path.stat().st_size != file.size_bytes:
@@ -44,7 +45,7 @@ def fetch(
             sha256=digest, archive_key=key,
         )  # fmt: skip
         fetched[file.name] = (delivered, path)
-    now = {file.name: file for file in source.list()}
+    now = {file.name: file for file in source.list().files}
     for file in files:
         if now.get(file.name) != file:
             raise _changed(file.name)

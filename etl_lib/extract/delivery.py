@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -12,14 +12,19 @@ from etl_lib.config.entity import Model
 from etl_lib.config.mapping import Mapping
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool, Fault, NeedsApproval, NotReceived, Superseded
-from etl_lib.extract import packing
-from etl_lib.extract.archive import delivery_id_of, fetch, sha256_of
-from etl_lib.extract.manifests import MANIFEST, read_manifest, with_manifest
-from etl_lib.extract.match import Candidate, candidates, pattern_of
+from etl_lib.extract import names
+from etl_lib.extract.archive import delivery_id_of, fetch
+from etl_lib.extract.contents import Contents, Fetched
+from etl_lib.extract.manifests import MANIFEST, Decided, decide
+from etl_lib.extract.match import Candidate, candidates, matches_of, pattern_of
+from etl_lib.extract.pgp import Keys
 from etl_lib.extract.reading import read_table
-from etl_lib.extract.sources import RemoteFile, Source
-from etl_lib.manifest import DeliveredFile, Delivery, Extracted, Member, ReadTable
+from etl_lib.extract.scratch import Scratch, scratch
+from etl_lib.extract.sources import Listing, RemoteFile, Source
+from etl_lib.manifest import Delivery, Extracted, Member, ReadTable
 from etl_lib.run import Progress, Run
+
+_MOST_TOLD = 5
 
 
 class CurrentDelivery(Protocol):
@@ -73,7 +78,7 @@ def look(resolved: ResolvedMapping, source: Source, previous: Sighting | None) -
     watching or by the file's own time.
     """
     mapping, now = resolved.mapping, datetime.now(UTC)
-    files = source.list()
+    files = source.list().files
     before = {
         (f.name, f.size_bytes, f.modified_at): f for f in (previous.files if previous else ())
     }
@@ -100,53 +105,116 @@ def _marked(mapping: Mapping, files: Sequence[RemoteFile]) -> bool:
 
 
 def extract(
-    run: Run, resolved: ResolvedMapping, source: Source, ledger: DeliveryLedger
+    run: Run, resolved: ResolvedMapping, source: Source, ledger: DeliveryLedger, keys: Keys
 ) -> Extracted:
     """Archive and read the delivery that is due; see manifest.Extracted.
 
-    Identical to the loaded delivery under the same row contract: nothing is read. Raises
-    NotReceived when no delivery is whole, AskTheSchool with all faults of all files, Superseded or
-    NeedsApproval for one that is older than the loaded one, TryAgain when files change meanwhile.
+    `keys` looks up our private keys, only when a file is encrypted. Identical to the loaded delivery
+    under the same row contract: nothing is read. Raises NotReceived when no delivery is whole,
+    AskTheSchool with all faults of all files, Superseded or NeedsApproval for one that is older than
+    the loaded one, TryAgain when files change meanwhile, FixTheSetup when there is no key.
     """
     current = ledger.current(run.client_id)
-    candidate = _choose(resolved.mapping, source.list(), current)
-    received_at = max(file.modified_at for file in candidate.files())
-    day = candidate.delivered_on or resolved.mapping.local_date(received_at)
-    resolved = resolved.model_copy(update={"mapping": resolved.mapping.at(day)})
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        fetched = fetch(source, _wanted_files(candidate, source), run.archive, folder)
-        members, paths, faults = _members(candidate, fetched, resolved.mapping, folder)
-        resolved, broken = _apply_manifest(resolved, fetched, members, paths, folder)
-        faults += broken + _missing(resolved.mapping, members, fetched)
-        if faults:
-            raise AskTheSchool(faults)
+    listing = source.list()
+    notes = _refused(resolved.mapping, listing)
+    candidate = _choose(resolved.mapping, listing.files, current, notes)
+    with scratch() as rooms:
+        opened = _opened(run, resolved, candidate, source, listing, rooms, keys)
+        told = _as_content(resolved.mapping, opened.resolved.mapping)
+        first = _choose(told, listing.files, current, notes)
+        if first != candidate:  # its manifest says changes: those that came before go before
+            candidate = first
+            opened = _opened(run, resolved, candidate, source, listing, rooms, keys)
+        notes = [*notes, *opened.notes]
+        resolved, members, fetched = opened.resolved, opened.members, opened.fetched
         delivery_id = delivery_id_of(members)
+        day, received_at = opened.day, opened.received_at
         same = current is not None and delivery_id == current.delivery_id
         if current and same and current.row_contract == resolved.row_contract:
             delivery = _delivery(
                 run, delivery_id, current.delivery_seq, day, received_at, fetched, members
             )
             return Extracted(
-                resolved=resolved, delivery=delivery, nothing_new_since=current.delivered_on
-            )
+                resolved=resolved, delivery=delivery, nothing_new_since=current.delivered_on,
+                notes=tuple(notes),
+            )  # fmt: skip
         if current and not same and day < current.delivered_on:
             _refuse_late(resolved.mapping, current, day, run)
         seq = ledger.register(run, delivery_id, day, received_at)
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
         _keep_manifest(run, delivery, resolved)
-        tables = _read_all(run, members, paths, resolved, folder)
-    return Extracted(resolved=resolved, delivery=delivery, tables=tables)
+        tables = _read_all(run, members, opened.paths, resolved, rooms.folder)
+    return Extracted(resolved=resolved, delivery=delivery, tables=tables, notes=tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A candidate fetched, archived and unpacked; `resolved` as its day and its manifest make it."""
+
+    resolved: ResolvedMapping
+    day: date
+    received_at: datetime
+    fetched: Fetched
+    members: tuple[Member, ...]
+    paths: dict[str, Path]
+    notes: tuple[Fault, ...]
+
+
+def _opened(
+    run: Run, resolved: ResolvedMapping, candidate: Candidate, source: Source, listing: Listing,
+    rooms: Scratch, keys: Keys,
+) -> _Opened:  # fmt: skip
+    """Fetch a candidate's files and find its tables; raises AskTheSchool with all that is wrong."""
+    received_at = max(file.modified_at for file in candidate.files())
+    day = candidate.delivered_on or resolved.mapping.local_date(received_at)
+    mapping = resolved.mapping.at(day)
+    fetched = fetch(source, _wanted_files(candidate, listing), run.archive, rooms)
+    contents = Contents(fetched, mapping, rooms, keys)
+    faults = contents.find_tables(candidate.matches)
+    notes: tuple[Fault, ...] = ()
+    if not faults and "oneroster" in mapping.sis.lower().replace(" ", ""):
+        decided = _by_manifest(contents, listing)
+        mapping, notes = decided.mapping, decided.notes
+        faults += decided.faults
+    faults += _missing(mapping, contents.members, fetched, faults)
+    if faults:
+        raise AskTheSchool(faults)
+    resolved = resolved.model_copy(update={"mapping": mapping})
+    return _Opened(
+        resolved, day, received_at, fetched, tuple(contents.members), contents.paths, notes
+    )
+
+
+def _by_manifest(contents: Contents, listing: Listing) -> Decided:
+    """What a OneRoster manifest, loose or in an archive, makes of the delivery; without one, nothing."""
+    manifest = contents.manifest()
+    if manifest is None:
+        return Decided(contents.mapping)
+    loose = (names.inner_name(file.name) for file in listing.files)
+    with_tables = frozenset(member.feed for member in contents.members)
+    decided = decide(contents.mapping, manifest, with_tables, [*contents.file_names(), *loose])
+    contents.leave_out(decided.left_out)
+    return decided
+
+
+def _as_content(mapping: Mapping, decided: Mapping) -> Mapping:
+    """The mapping with what a manifest said of each feed: full or changes."""
+    feeds = {
+        name: feed.model_copy(update={"content": decided.feeds[name].content})
+        for name, feed in mapping.feeds.items()
+    }
+    return mapping.model_copy(update={"feeds": feeds})
 
 
 def _choose(
-    mapping: Mapping, files: Sequence[RemoteFile], current: CurrentDelivery | None
-) -> Candidate:
+    mapping: Mapping, files: Sequence[RemoteFile], current: CurrentDelivery | None,
+    notes: Sequence[Fault] = (),
+) -> Candidate:  # fmt: skip
     """The newest whole delivery; for feeds of changes the oldest that is not older than the loaded."""
     found = candidates(mapping, files)
     whole = [c for c in found if c.whole]
     if not whole or not _marked(mapping, files):
-        raise _not_received(mapping, found, files)
+        raise NotReceived([*_not_received(mapping, found, files), *notes])
     if all(feed.content == "full" for feed in mapping.feeds.values()) or current is None:
         only_full = all(feed.content == "full" for feed in mapping.feeds.values())
         return whole[-1] if only_full else whole[0]
@@ -156,22 +224,35 @@ def _choose(
 
 def _not_received(
     mapping: Mapping, found: Sequence[Candidate], files: Sequence[RemoteFile]
-) -> NotReceived:
+) -> list[Fault]:
     if not found or not any(c.whole for c in found):
         nearest = min(found, key=lambda c: len(c.missing), default=None)
         missing = (
             nearest.missing if nearest else tuple(n for n, f in mapping.feeds.items() if f.required)
         )
         names = ", ".join(sorted(file.name for file in files)[:10]) or "nothing"
-        return NotReceived(
-            [
+        return [
                 Fault("NOT_RECEIVED", f"The file of `{name}` (`{'` or `'.join(mapping.feeds[name].file)}`) "
                       f"has not come; in the folder: {names}.")
                 for name in missing or list(mapping.feeds)[:1]
-            ]
-        )  # fmt: skip
+            ]  # fmt: skip
     text = f"The file `{mapping.delivery.marker}` that says the delivery is complete has not come."
-    return NotReceived.of("NOT_RECEIVED", text)
+    return [Fault("NOT_RECEIVED", text)]
+
+
+def _refused(mapping: Mapping, listing: Listing) -> list[Fault]:
+    """A word on files that are not touched, so that nobody waits for them; folders only when one has
+    the name of a file that we wait for."""
+    waited_for = {m.file.name for m in matches_of(mapping, [
+        RemoteFile(one.name, 0, datetime.now(UTC)) for one in listing.refused if one.is_folder
+    ])}  # fmt: skip
+    found = [one for one in listing.refused if not one.is_folder or one.name in waited_for]
+    if not found:
+        return []
+    said = "; ".join(f"{names.shown(one.name)}: {one.why}" for one in found[:_MOST_TOLD])
+    more = f"; and {len(found) - _MOST_TOLD} more" if len(found) > _MOST_TOLD else ""
+    text = f"{len(found)} in the folder were not touched ({said}{more})."
+    return [Fault("FILE_NAME_REFUSED", text)]
 
 
 def _refuse_late(mapping: Mapping, current: CurrentDelivery, day: date, run: Run) -> None:
@@ -182,85 +263,20 @@ def _refuse_late(mapping: Mapping, current: CurrentDelivery, day: date, run: Run
         raise NeedsApproval.of("LATE_CHANGES", text)
 
 
-def _wanted_files(candidate: Candidate, source: Source) -> list[RemoteFile]:
+def _wanted_files(candidate: Candidate, listing: Listing) -> list[RemoteFile]:
     """The delivery's files, and a manifest that lies beside them."""
     files = list(candidate.files())
-    names = {file.name for file in files}
-    files += [f for f in source.list() if f.name.lower() == MANIFEST and f.name not in names]
-    return files
-
-
-def _members(
-    candidate: Candidate,
-    fetched: dict[str, tuple[DeliveredFile, Path]],
-    mapping: Mapping,
-    folder: Path,
-) -> tuple[list[Member], dict[str, Path], list[Fault]]:
-    """Every table to read with its unpacked bytes, and what is wrong with archives and names."""
-    members: list[Member] = []
-    paths: dict[str, Path] = {}
-    faults: list[Fault] = []
-    for match in candidate.matches:
-        feed = mapping.feeds[match.feed]
-        delivered, path = fetched[match.file.name]
-        try:
-            inner: list[str | None] = [None]
-            if packing.is_zip(delivered.name):
-                names = packing.members(path, delivered.name)
-                inner = list(packing.matching(names, feed.member or "*.csv"))
-            for name in inner:
-                shown = f"{delivered.name}/{name}" if name else delivered.name
-                unpacked = paths.get(shown, path)
-                packed = name is not None or delivered.name.lower().endswith(".gz")
-                if packed and shown not in paths:
-                    unpacked = folder / f"{len(paths)}.member"
-                    packing.unpack(path, delivered.name, name, unpacked)
-                paths.setdefault(shown, unpacked)
-                digest = sha256_of(unpacked) if unpacked != path else delivered.sha256
-                members.append(
-                    Member(feed=match.feed, file=delivered.name, member=name, sha256=digest,
-                           parts=dict(match.parts))
-                )  # fmt: skip
-        except AskTheSchool as error:
-            faults += error.faults
-    for feed_name, feed in mapping.feeds.items():
-        shown_names = [m.shown for m in members if m.feed == feed_name]
-        several = any(sign in p for p in feed.file for sign in "*?{") or "*" in (feed.member or "")
-        loose = [m for m in members if m.feed == feed_name and m.member is None]
-        if len(shown_names) > 1 and (not several or (loose and len(loose) < len(shown_names))):
-            text = f"Several files claim to be the file of `{feed_name}`: {', '.join(shown_names)}."
-            faults.append(Fault("FILE_NAME_AMBIGUOUS", text))
-    return members, paths, list(dict.fromkeys(faults))
-
-
-def _apply_manifest(
-    resolved: ResolvedMapping, fetched: dict[str, tuple[DeliveredFile, Path]],
-    members: Sequence[Member], paths: dict[str, Path], folder: Path,
-) -> tuple[ResolvedMapping, list[Fault]]:  # fmt: skip
-    """What a OneRoster manifest, loose or in an archive, makes of the mapping."""
-    if "oneroster" not in resolved.mapping.sis.lower().replace(" ", ""):
-        return resolved, []
-    manifest: Path | None = None
-    for name, (_, path) in fetched.items():
-        if name.lower() == MANIFEST:
-            manifest = path
-        elif packing.is_zip(name):
-            for inner in packing.matching(packing.members(path, name), MANIFEST):
-                manifest = folder / "manifest"
-                packing.unpack(path, name, inner, manifest)
-    if manifest is None:
-        return resolved, []
-    present: dict[str, set[str]] = {}
-    for member in members:
-        present.setdefault(member.feed, set()).add(member.shown)
-    mapping, faults = with_manifest(resolved.mapping, read_manifest(manifest), present, MANIFEST)
-    return resolved.model_copy(update={"mapping": mapping}), faults
+    known = {file.name for file in files}
+    loose = (f for f in listing.files if names.inner_name(f.name).lower() == MANIFEST)
+    return [*files, *(file for file in loose if file.name not in known)]
 
 
 def _missing(
-    mapping: Mapping, members: Sequence[Member], fetched: dict[str, tuple[DeliveredFile, Path]]
+    mapping: Mapping, members: Sequence[Member], fetched: Fetched, known: Sequence[Fault]
 ) -> list[Fault]:
-    """Required feeds for which an archive holds no table."""
+    """Required feeds for which an archive holds no table; nothing when it could not be opened."""
+    if known:
+        return []
     there = {member.feed for member in members}
     return [
         Fault("FILE_MISSING", f"The file of `{name}` (`{feed.member or feed.file[0]}`) is not in the delivery.",
@@ -272,7 +288,7 @@ def _missing(
 
 def _delivery(
     run: Run, delivery_id: str, delivery_seq: int, day: date, received_at: datetime,
-    fetched: dict[str, tuple[DeliveredFile, Path]], members: Sequence[Member],
+    fetched: Fetched, members: Sequence[Member],
 ) -> Delivery:  # fmt: skip
     return Delivery(
         client_id=run.client_id,

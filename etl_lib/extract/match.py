@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from etl_lib.config.mapping import FILE_PART, Mapping
+from etl_lib.extract import names
 from etl_lib.extract.sources import RemoteFile
 
 
@@ -56,14 +57,17 @@ def pattern_of(pattern: str) -> re.Pattern[str]:
 
 
 def matches_of(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Match]:
-    """Every (feed, file) whose pattern fits; a date that cannot be read does not fit."""
+    """Every (feed, file) whose pattern fits; a date that cannot be read does not fit.
+
+    An encrypted file fits by the name that it has without: `*.csv` takes `a.csv.pgp`.
+    """
     found = []
     for feed_name, feed in mapping.feeds.items():
         taken: set[str] = set()
         for pattern in feed.file:
-            compiled = pattern_of(pattern)
+            compiled = pattern_of(names.composed(pattern))
             for file in files:
-                if file.name in taken or not (match := compiled.fullmatch(file.name)):
+                if file.name in taken or not (match := _match(compiled, file.name)):
                     continue
                 parts = match.groupdict()
                 day = None
@@ -74,6 +78,12 @@ def matches_of(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Match]:
                 taken.add(file.name)
                 found.append(Match(feed_name, file, tuple(sorted(parts.items())), day))
     return found
+
+
+def _match(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
+    """A name that the pattern takes, also when the ending of encryption follows it."""
+    name = names.composed(name)
+    return pattern.fullmatch(name) or pattern.fullmatch(names.inner_name(name))
 
 
 def candidates(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Candidate]:

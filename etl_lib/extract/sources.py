@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from etl_lib.errors import EtlError, FixTheSetup, TryAgain
+from etl_lib.errors import AskTheSchool, EtlError, FixTheSetup, TryAgain
+from etl_lib.extract import names
 
-# What upload programs write while they are not done, and names that could lead out of a folder.
-_UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload", ".partial", ".swp")
-_HOSTILE = ("\0", "/", "\\", "\u202e", "\u202d", "\u2066", "\u2067", "\u2068", "\n", "\r")
-_LONGEST_NAME_BYTES = 255
+_LINK = "it is a link"
+_FOLDER = "it is a folder"
+_NO_FILE = "it is no ordinary file"
+# O_NOFOLLOW: between the look and the reading a file may have been replaced by a link. O_NONBLOCK:
+# nor does a pipe in its place make us wait for ever.
+_READ_NO_LINK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,33 @@ class RemoteFile:
     modified_at: datetime
 
 
+@dataclass(frozen=True)
+class RefusedFile:
+    """Something in the folder that we do not touch. `name` is not safe to print: see `names.shown`."""
+
+    name: str
+    why: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder; schools have those for themselves."""
+        return self.why == _FOLDER
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a folder: files that may be a delivery's, by name, and what is not touched."""
+
+    files: tuple[RemoteFile, ...]
+    refused: tuple[RefusedFile, ...] = ()
+
+
 @runtime_checkable
 class Source(Protocol):
     """A folder of files. Both methods raise TryAgain when the place does not answer."""
 
-    def list(self) -> list[RemoteFile]:
-        """The files directly in the folder, by name; unfinished and hostile names are left out."""
+    def list(self) -> Listing:
+        """What lies directly in the folder; hidden and unfinished files are passed over."""
         ...
 
     def download(self, name: str, target: BinaryIO) -> None:
@@ -42,13 +68,20 @@ class Source(Protocol):
         ...
 
 
-def is_acceptable(name: str) -> bool:
-    """Whether a name is one that a school's export would have, and safe to handle."""
-    if not name or name.startswith(".") or name.lower().endswith(_UNFINISHED):
-        return False
-    if len(name.encode(errors="replace")) > _LONGEST_NAME_BYTES:
-        return False
-    return not any(sign in name for sign in _HOSTILE)
+def _listing(found: Iterable[RemoteFile | RefusedFile]) -> Listing:
+    """Sorts what a place has found: names that are passed over go, names that are refused are kept apart."""
+    files, refused = [], []
+    for one in found:
+        if names.is_passed_over(one.name):
+            continue
+        if why := names.why_refused(one.name):
+            refused.append(RefusedFile(one.name, why))
+        elif isinstance(one, RefusedFile):
+            refused.append(one)
+        else:
+            files.append(one)
+    by_name = attrgetter("name")
+    return Listing(tuple(sorted(files, key=by_name)), tuple(sorted(refused, key=by_name)))
 
 
 @dataclass(frozen=True)
@@ -57,28 +90,34 @@ class LocalSource:
 
     folder: Path
 
-    def list(self) -> list[RemoteFile]:
+    def list(self) -> Listing:
         """See Source."""
         try:
-            entries = sorted(self.folder.iterdir())
+            with os.scandir(self.folder) as entries:
+                return _listing([_local(entry) for entry in entries])
         except OSError as error:
             raise _away(f"The folder {self.folder}", error) from None
-        found = []
-        for path in entries:
-            if path.is_symlink() or not path.is_file() or not is_acceptable(path.name):
-                continue
-            status = path.stat()
-            modified = datetime.fromtimestamp(status.st_mtime, UTC)
-            found.append(RemoteFile(path.name, status.st_size, modified))
-        return found
 
     def download(self, name: str, target: BinaryIO) -> None:
         """See Source."""
         try:
-            with (self.folder / name).open("rb") as stream:
+            with os.fdopen(os.open(self.folder / name, _READ_NO_LINK), "rb") as stream:
                 shutil.copyfileobj(stream, target, 1 << 20)
         except OSError as error:
             raise _away(f"The folder {self.folder}", error) from None
+
+
+def _local(entry: os.DirEntry[str]) -> RemoteFile | RefusedFile:
+    status = entry.stat(follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode):
+        return RefusedFile(entry.name, _why_no_file(status.st_mode))
+    return RemoteFile(entry.name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _why_no_file(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return _LINK
+    return _FOLDER if stat.S_ISDIR(mode) else _NO_FILE
 
 
 @dataclass(frozen=True)
@@ -89,10 +128,10 @@ class S3Source:
     bucket: str
     prefix: str
 
-    def list(self) -> list[RemoteFile]:
+    def list(self) -> Listing:
         """See Source."""
         prefix = self.prefix.strip("/") + "/"
-        found = []
+        found: list[RemoteFile | RefusedFile] = []
         try:
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix, Delimiter="/"
@@ -100,11 +139,12 @@ class S3Source:
             for page in pages:
                 for entry in page.get("Contents", ()):
                     name = entry["Key"][len(prefix) :]
-                    if is_acceptable(name):
-                        found.append(RemoteFile(name, entry["Size"], entry["LastModified"]))
+                    found.append(RemoteFile(name, entry["Size"], entry["LastModified"]))
+                for entry in page.get("CommonPrefixes", ()):
+                    found.append(RefusedFile(entry["Prefix"][len(prefix) : -1], _FOLDER))
         except Exception as error:
             raise self._explained(error) from error
-        return sorted(found, key=lambda file: file.name)
+        return _listing(found)
 
     def download(self, name: str, target: BinaryIO) -> None:
         """See Source."""
@@ -139,27 +179,23 @@ class SftpSource:
     connect: Callable[[], AbstractContextManager[Any]]
     path: str
 
-    def list(self) -> list[RemoteFile]:
+    def list(self) -> Listing:
         """See Source."""
         try:
             with self.connect() as sftp:
                 entries = sftp.listdir_attr(self.path)
         except Exception as error:
             raise self._explained(error) from error
-        return sorted(
-            (
-                RemoteFile(e.filename, e.st_size or 0, datetime.fromtimestamp(e.st_mtime or 0, UTC))
-                for e in entries
-                if stat.S_ISREG(e.st_mode or 0) and is_acceptable(e.filename)
-            ),
-            key=lambda file: file.name,
-        )
+        return _listing([_remote(entry) for entry in entries])
 
     def download(self, name: str, target: BinaryIO) -> None:
         """See Source."""
         try:
+            path = posixpath.join(self.path, name)
             with self.connect() as sftp:
-                sftp.getfo(posixpath.join(self.path, name), target)
+                if not stat.S_ISREG(sftp.lstat(path).st_mode or 0):
+                    raise _away("The file", OSError())  # replaced by a link since we looked
+                sftp.getfo(path, target)
         except Exception as error:
             raise self._explained(error) from error
 
@@ -176,6 +212,9 @@ class SftpSource:
         if isinstance(error, SSHException) and "known_hosts" in str(error):
             text = "The connection has no host key, so the server cannot be trusted."
             return FixTheSetup.of("SOURCE_UNAVAILABLE", text, hint="Put `host_key` in its extra.")
+        if isinstance(error, UnicodeDecodeError):
+            text = f"The name of a file in `{self.path}` is not written in UTF-8."
+            return AskTheSchool.of("FILE_NAME_REFUSED", text)
         if isinstance(error, PermissionError):
             return FixTheSetup.of(
                 "SOURCE_UNAVAILABLE", f"We may not read `{self.path}` of the server."
@@ -185,6 +224,14 @@ class SftpSource:
         if isinstance(error, SSHException | OSError | EOFError):
             return _away("The school's SFTP server", error)
         raise error
+
+
+def _remote(entry: Any) -> RemoteFile | RefusedFile:
+    """A file of an SFTP folder; its attributes are the link's own, not those of where it leads."""
+    if not stat.S_ISREG(entry.st_mode or 0):
+        return RefusedFile(entry.filename, _why_no_file(entry.st_mode or 0))
+    modified = datetime.fromtimestamp(entry.st_mtime or 0, UTC)
+    return RemoteFile(entry.filename, entry.st_size or 0, modified)
 
 
 def _away(place: str, error: Exception) -> TryAgain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,9 @@ from etl_lib.extract.columns import Expected, folded
 from etl_lib.extract.reading import OpenedTable, open_table, read_table
 from etl_lib.manifest import Member, ReadTable
 from etl_lib.storage import Storage
+
+if TYPE_CHECKING:
+    from tests.extract.schools import School
 
 INCLUDE = Path(__file__).parents[2] / "include"
 COLUMNS = {"person_id": "Id", "given_name": ["Name", "First Name"], "family_name": "Last"}
@@ -103,3 +107,12 @@ def scan(tmp_path: Path) -> Callable[..., Scanned]:
         return scan_file(path, columns, **form)
 
     return do
+
+
+@pytest.fixture
+def school(tmp_path: Path) -> School:
+    """A school with an empty inbox."""
+    from tests.extract.schools import School
+
+    (tmp_path / "inbox").mkdir()
+    return School(tmp_path)

@@ -3,104 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
-import zipfile
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
-from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool, EtlError, TryAgain
-from etl_lib.extract import LocalSource, extract, look
-from etl_lib.manifest import Extracted
-from etl_lib.run import Run
-from etl_lib.storage import Storage
-from tests.extract.conftest import resolved_school
-
-PEOPLE = b"Id,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n"
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The delivery that is in the tables."""
-
-    delivery_id: str
-    delivery_seq: int
-    row_contract: str
-    delivered_on: date
-
-
-@dataclass
-class School:
-    """A folder of files and what our side remembers of the school."""
-
-    home: Path
-    current: Loaded | None = None
-    registered: list[str] = field(default_factory=list)
-
-    def put(self, name: str, data: bytes = PEOPLE) -> Path:
-        path = self.home / "inbox" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        return path
-
-    def resolved(self, **feed: object) -> ResolvedMapping:
-        return resolved_school(self.home, **feed)
-
-    @property
-    def source(self) -> LocalSource:
-        return LocalSource(self.home / "inbox")
-
-    def extract(self, source: LocalSource | None = None, **feed: object) -> Extracted:
-        storage = Storage.local(self.home / "storage")
-        run = Run(
-            client_id="school", dag_id="school", run_id="r", started_at=datetime(2026, 11, 24, tzinfo=UTC),
-            database_url="", archive=storage.at("archive"), workspace=storage.at("work"),
-            outbox=storage.at("outbox"),
-        )  # fmt: skip
-        return extract(run, self.resolved(**feed), source or self.source, Ledger(self))
-
-    def archived(self) -> set[bytes]:
-        folder = self.home / "storage" / "archive" / "files"
-        return {path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else set()
-
-    def rows(self, extracted: Extracted) -> list[dict[str, object]]:
-        work = self.home / "storage" / "work"
-        tables = [pq.read_table(work / table.rows_key) for table in extracted.tables]
-        return [row for table in tables for row in table.to_pylist()]
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What extract asks of the ledger, in memory."""
-
-    school: School
-
-    def current(self, client_id: str) -> Loaded | None:
-        return self.school.current
-
-    def register(self, run: Run, delivery_id: str, day: date, received_at: datetime) -> int:
-        self.school.registered.append(delivery_id)
-        return len(self.school.registered)
-
-
-@pytest.fixture
-def school(tmp_path: Path) -> School:
-    found = School(tmp_path)
-    (tmp_path / "inbox").mkdir()
-    return found
-
-
-def zipped(**files: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name.replace("__", "/").replace("_csv", ".csv"), data)
-    return buffer.getvalue()
+from etl_lib.extract import LocalSource, look
+from tests.extract.schools import PEOPLE, Loaded, School, zipped
 
 
 def test_the_original_bytes_are_kept_once_under_their_hash(school: School) -> None:

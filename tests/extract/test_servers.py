@@ -59,7 +59,7 @@ def own_server() -> Source:
 
 
 def names_of(source: Source) -> list[str]:
-    return [file.name for file in source.list()]
+    return [file.name for file in source.list().files]
 
 
 def test_what_a_school_uploads_over_sftp_is_listed_in_s3(
@@ -76,6 +76,21 @@ def test_what_a_school_uploads_over_sftp_is_listed_in_s3(
     target = io.BytesIO()
     source.download("a.csv", target)
     assert target.getvalue() == b"Id\n1\n"
+
+
+def test_in_s3_odd_names_and_folders_are_told_and_not_touched(
+    stack: Stack, connections: pytest.MonkeyPatch
+) -> None:
+    project = Project(REPO / "include", "development")
+    inbox = source_of(project.resolve("metro"), project)
+    assert isinstance(inbox, S3Source)
+    source = replace(inbox, prefix="clients/odd/inbox")
+    for name in ("people.csv", "people\u202evsc.csv", "a\\b.csv", "archive/old.csv", ".hidden.csv"):
+        source.client.put_object(Bucket=CLIENTS_BUCKET, Key=f"clients/odd/inbox/{name}", Body=b"x")
+    listing = source.list()
+    assert [file.name for file in listing.files] == ["people.csv"]
+    assert [one.name for one in listing.refused] == ["a\\b.csv", "archive", "people\u202evsc.csv"]
+    assert [one.is_folder for one in listing.refused] == [False, True, False]
 
 
 def test_a_school_sees_its_own_folder_only_and_needs_its_own_key(stack: Stack, files: Path) -> None:
