@@ -21,10 +21,10 @@ import typer
 from benchmarks.results import Figure, keep
 from etl_lib.config.mapping import FileFormat
 from etl_lib.errors import EtlError
-from etl_lib.extract.columns import Expected, folded
-from etl_lib.extract.encoding import open_text
-from etl_lib.extract.guess import guess
-from etl_lib.extract.reading import open_table
+from etl_lib.extract.reader.columns import Expected, folded
+from etl_lib.extract.reader.encoding import open_text
+from etl_lib.extract.reader.guess import guess
+from etl_lib.extract.reader.table import open_table
 
 SAMPLES = Path(__file__).parents[1] / "include" / "samples"
 LONGEST_S = 10.0

@@ -18,7 +18,7 @@ from etl_lib.errors import AskTheSchool, Fault, FixTheMapping, FixTheSetup
 from etl_lib.messages import message
 
 if TYPE_CHECKING:
-    from etl_lib.extract.reading import OpenedTable
+    from etl_lib.extract.reader.table import OpenedTable
 
 
 def read(
@@ -34,8 +34,8 @@ def read(
     if not file.is_file():
         raise FixTheSetup.of("SOURCE_UNAVAILABLE", f"There is no file `{file}`.")
     out.mkdir(parents=True, exist_ok=True)
-    from etl_lib.extract.guess import guess
-    from etl_lib.extract.reading import open_table
+    from etl_lib.extract.reader.guess import guess
+    from etl_lib.extract.reader.table import open_table
 
     report: dict[str, Any] = {"file": file.name}
     opened: OpenedTable | None = None
@@ -112,7 +112,7 @@ def _told(opened: OpenedTable) -> dict[str, Any]:
 
 def _agreed(client_id: str, feed: str) -> tuple[FileFormat, Any, str]:
     """Format, columns and policy of a feed. Raises FixTheMapping for a feed that is not there."""
-    from etl_lib.extract.columns import Expected
+    from etl_lib.extract.reader.columns import Expected
 
     resolved = Project.load().resolve(client_id)
     found = resolved.mapping.feeds.get(feed)

@@ -10,9 +10,10 @@ from etl_lib.config.mapping import Feed, Mapping
 from etl_lib.errors import AskTheSchool, Fault
 from etl_lib.extract import names, pgp
 from etl_lib.extract.archive import sha256_of
+from etl_lib.extract.kinds import kind_of_file
 from etl_lib.extract.manifests import MANIFEST, Manifest, read_manifest
 from etl_lib.extract.match import Match
-from etl_lib.extract.packing import Packed, looks_like, matching
+from etl_lib.extract.packing import Packed, matching
 from etl_lib.extract.scratch import Scratch
 from etl_lib.manifest import DeliveredFile, Member
 
@@ -145,8 +146,8 @@ class Contents:
                 self._digests[table.shown] = packed.unpack(member, path)
             else:
                 path = packed.path
-                if what := looks_like(path):
-                    text = f"The file is {what}, and its name does not say so."
+                if what := kind_of_file(path):
+                    text = f"The file is {what}, not CSV."
                     raise AskTheSchool.of("FILE_NOT_A_TABLE", text, table.shown)
                 same = path == self.fetched[match.file.name][1]
                 self._digests[table.shown] = delivered.sha256 if same else sha256_of(path)

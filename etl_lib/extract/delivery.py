@@ -18,7 +18,7 @@ from etl_lib.extract.contents import Contents, Fetched
 from etl_lib.extract.manifests import MANIFEST, Decided, decide
 from etl_lib.extract.match import Candidate, candidates, matches_of, pattern_of
 from etl_lib.extract.pgp import Keys
-from etl_lib.extract.reading import read_table
+from etl_lib.extract.reader.table import read_table
 from etl_lib.extract.scratch import Scratch, scratch
 from etl_lib.extract.sources import Listing, RemoteFile, Source
 from etl_lib.manifest import Delivery, Extracted, Member, ReadTable

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from etl_lib.errors import AskTheSchool, TryAgain
 from etl_lib.extract import names
+from etl_lib.extract.kinds import kind_of_file
 
 MOST_MEMBERS = 1_000
 MOST_UNPACKED_BYTES = 20 * 1024**3
@@ -38,21 +39,6 @@ _MALFORMED = (zipfile.BadZipFile, EOFError, ValueError, OSError, IndexError, str
 _PACKED_NAMES = (
     ".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z", ".rar", ".pgp", ".gpg", ".asc",
 )  # fmt: skip
-_BEGINNINGS = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"PK\x05\x06": "an empty zip archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ\0": "an xz archive",
-    b"\x28\xb5\x2f\xfd": "a zstd archive",
-    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
-    b"Rar!\x1a\x07": "a RAR archive",
-    b"-----BEGIN PGP": "an encrypted or signed message",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Excel workbook",
-    b"%PDF-": "a PDF",
-}
-_TAR_MARK, _TAR_PLACE = b"ustar", 257
-_BZIP2_MARK = b"1AY&SY"
 
 
 @dataclass(frozen=True)
@@ -116,7 +102,7 @@ class Packed:
                 raise
             text = "There is no room on the disk to unpack the archive."
             raise TryAgain.of("STORAGE_UNAVAILABLE", text, self.shown) from None
-        if what := looks_like(target):
+        if what := kind_of_file(target):
             raise self._refused(f"{names.shown(member or self.name)} is {what} itself.")
         return digest.hexdigest()
 
@@ -222,18 +208,6 @@ def matching(inside: Sequence[str], pattern: str) -> list[str]:
     """The members whose own name (folders aside) matches a pattern, in any case of letters."""
     wanted = names.same_as(pattern)
     return [n for n in inside if fnmatch.fnmatchcase(names.same_as(names.own_name(n)), wanted)]
-
-
-def looks_like(path: Path) -> str | None:
-    """What a file is that ought to be a table, in words; None: nothing that we know by its bytes."""
-    with path.open("rb") as stream:
-        head = stream.read(_TAR_PLACE + len(_TAR_MARK))
-    if head[_TAR_PLACE:] == _TAR_MARK:
-        return "a tar archive"
-    for beginning, words in _BEGINNINGS.items():
-        if head.startswith(beginning) and (beginning != b"BZh" or head[4:10] == _BZIP2_MARK):
-            return words
-    return None
 
 
 def _name(entry: zipfile.ZipInfo) -> str:

@@ -13,8 +13,8 @@ import yaml
 
 from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import Project, ResolvedMapping
-from etl_lib.extract.columns import Expected, folded
-from etl_lib.extract.reading import OpenedTable, open_table, read_table
+from etl_lib.extract.reader.columns import Expected, folded
+from etl_lib.extract.reader.table import OpenedTable, open_table, read_table
 from etl_lib.manifest import Member, ReadTable
 from etl_lib.storage import Storage
 

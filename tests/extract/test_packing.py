@@ -230,6 +230,7 @@ def test_archives_that_are_none_of_the_feeds_disturb_nobody(school: School) -> N
         ("people.csv.gz", gzip.compress(gzip.compress(PEOPLE)), "a gzip archive"),
         ("people.csv.gz", gzip.compress(b"\0" * 257 + b"ustar\0" + b"\0" * 900), "a tar archive"),
     ],
+    ids=["zip", "gzip", "pdf", "gzip in gzip", "tar in gzip"],
 )
 def test_a_file_that_is_something_else_by_its_bytes_is_said(
     school: School, name: str, data: bytes, word: str

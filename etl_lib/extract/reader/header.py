@@ -8,29 +8,16 @@ from dataclasses import dataclass, replace
 
 from etl_lib.config.mapping import FileFormat
 from etl_lib.errors import AskTheSchool
-from etl_lib.extract.columns import Expected
-from etl_lib.extract.dialect import DELIMITERS, QUOTES, Dialect, named
-from etl_lib.extract.encoding import SAMPLE_BYTES, Text
-from etl_lib.extract.records import Record, State
-from etl_lib.extract.sample import Line, Sampled, likelier, lines_of, read_sample, styles
+from etl_lib.extract.kinds import START_BYTES, kind_of
+from etl_lib.extract.reader.columns import Expected
+from etl_lib.extract.reader.dialect import DELIMITERS, QUOTES, Dialect, named
+from etl_lib.extract.reader.encoding import SAMPLE_BYTES, Text
+from etl_lib.extract.reader.records import Record, State
+from etl_lib.extract.reader.sample import Line, Sampled, likelier, lines_of, read_sample, styles
 
 HEADER_WITHIN_LINES = 60
 HEADER_LINES = 3  # a header may be written over so many lines
 _SURELY_OTHER, _SURELY_NOT = 0.9, 0.5  # shares of rows: another way fits, the agreed one does not
-_NO_TABLES = (
-    (b"PK\x03\x04", "an Excel workbook or a zip archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file"),
-    (b"%PDF", "a PDF"),
-    (b"<!doctype", "a web page"),
-    (b"<html", "a web page"),
-    (b"<table", "a web page"),
-    (b"<?xml", "XML"),
-    (b"{\\rtf", "a Word file"),
-    (b"{", "JSON"),
-    (b"[{", "JSON"),
-    (b"SQLite format 3", "a database"),
-    (b"PAR1", "a Parquet file"),
-)
 
 
 def find_table(text: Text, form: FileFormat, expected: Expected, shown: str) -> Dialect:
@@ -74,10 +61,8 @@ def readable_lines(sample: bytes, begins_at: int, shown: str) -> list[Line]:
     """The lines of a text's beginning. Raises AskTheSchool: FILE_EMPTY, FILE_NOT_A_TABLE."""
     if not sample.strip(b" \t\r\n\xef\xbb\xbf\x00"):
         raise AskTheSchool.of("FILE_EMPTY", "The file is empty.", shown)
-    start = sample[:64].lstrip().lower()
-    for sign, what in _NO_TABLES:
-        if start.startswith(sign.lower()):
-            raise AskTheSchool.of("FILE_NOT_A_TABLE", f"The file is {what}, not CSV.", shown)
+    if what := kind_of(sample[:START_BYTES]):
+        raise AskTheSchool.of("FILE_NOT_A_TABLE", f"The file is {what}, not CSV.", shown)
     return lines_of(sample, begins_at, is_cut=len(sample) >= SAMPLE_BYTES)
 
 

@@ -15,11 +15,11 @@ from pyarrow.lib import StringBuilder  # pa.array would import pandas, a third o
 from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool
-from etl_lib.extract.columns import Expected
-from etl_lib.extract.dialect import Dialect
-from etl_lib.extract.encoding import is_utf8_instead, open_text
-from etl_lib.extract.header import find_table
-from etl_lib.extract.rows import RowReader
+from etl_lib.extract.reader.columns import Expected
+from etl_lib.extract.reader.dialect import Dialect
+from etl_lib.extract.reader.encoding import is_utf8_instead, open_text
+from etl_lib.extract.reader.header import find_table
+from etl_lib.extract.reader.rows import RowReader
 from etl_lib.manifest import Member, ReadTable
 from etl_lib.storage import Storage
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from etl_lib.extract.dialect import QUOTES, Dialect
-from etl_lib.extract.records import Record, State
+from etl_lib.extract.reader.dialect import QUOTES, Dialect
+from etl_lib.extract.reader.records import Record, State
 
 _MOST_LINES_OF_A_RECORD = 20  # within a sample
 _LINE_END = re.compile(rb"\r\n|\n|\r")

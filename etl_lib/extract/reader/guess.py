@@ -8,12 +8,12 @@ from pathlib import Path
 
 from etl_lib.config.mapping import FileFormat
 from etl_lib.errors import AskTheSchool
-from etl_lib.extract.columns import Expected, folded
-from etl_lib.extract.dialect import DELIMITERS, Dialect
-from etl_lib.extract.encoding import open_text
-from etl_lib.extract.header import HEADER_LINES, HEADER_WITHIN_LINES, readable_lines
-from etl_lib.extract.sample import Line, Sampled, likelier, read_sample, styles
-from etl_lib.extract.shapes import Shapes, shape_of
+from etl_lib.extract.reader.columns import Expected, folded
+from etl_lib.extract.reader.dialect import DELIMITERS, Dialect
+from etl_lib.extract.reader.encoding import open_text
+from etl_lib.extract.reader.header import HEADER_LINES, HEADER_WITHIN_LINES, readable_lines
+from etl_lib.extract.reader.sample import Line, Sampled, likelier, read_sample, styles
+from etl_lib.extract.reader.shapes import Shapes, shape_of
 
 
 @dataclass(frozen=True)

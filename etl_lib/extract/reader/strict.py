@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from etl_lib.extract.block import LONGEST_FIELD_BYTES, Lines, Mask
-from etl_lib.extract.dialect import Dialect
-from etl_lib.extract.encoding import SAMPLE_BYTES
-from etl_lib.extract.records import Record, State
-from etl_lib.extract.sample import lines_of, read_sample
-from etl_lib.extract.shapes import LEAST_ROWS, Shapes
+from etl_lib.extract.reader.block import LONGEST_FIELD_BYTES, Lines, Mask
+from etl_lib.extract.reader.dialect import Dialect
+from etl_lib.extract.reader.encoding import SAMPLE_BYTES
+from etl_lib.extract.reader.records import Record, State
+from etl_lib.extract.reader.sample import lines_of, read_sample
+from etl_lib.extract.reader.shapes import LEAST_ROWS, Shapes
 
 MOST_LINES_OF_A_RECORD = 200
 Reject = tuple[int, str]  # place of the line among the block's, code

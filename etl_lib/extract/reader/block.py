@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from etl_lib.extract.dialect import Dialect
+from etl_lib.extract.reader.dialect import Dialect
 
 LONGEST_FIELD_BYTES = 1024 * 1024
 _LF, _CR, _TAB, _BLANK, _DELETE = 10, 13, 9, 32, 127

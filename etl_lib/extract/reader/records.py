@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from etl_lib.extract.dialect import Dialect
+from etl_lib.extract.reader.dialect import Dialect
 
 
 class State(Enum):

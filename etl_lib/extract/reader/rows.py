@@ -20,18 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from etl_lib.extract.block import (
+from etl_lib.extract.reader.block import (
     LONGEST_FIELD_BYTES,
     Lines,
     joined,
     lines_that_begin_with,
     look_over,
 )
-from etl_lib.extract.columns import folded
-from etl_lib.extract.dialect import Dialect
-from etl_lib.extract.footer import footer_begins_at
-from etl_lib.extract.records import Record
-from etl_lib.extract.strict import Reject, StrictReader
+from etl_lib.extract.reader.columns import folded
+from etl_lib.extract.reader.dialect import Dialect
+from etl_lib.extract.reader.footer import footer_begins_at
+from etl_lib.extract.reader.records import Record
+from etl_lib.extract.reader.strict import Reject, StrictReader
 
 BLOCK_BYTES = 4 * 1024 * 1024
 Places = npt.NDArray[np.int64]

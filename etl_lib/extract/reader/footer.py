@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from etl_lib.extract.dialect import Dialect
+from etl_lib.extract.reader.dialect import Dialect
 
 _TAIL_BYTES = 4096
 _MOST_LINES = 4

@@ -15,8 +15,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from etl_lib.errors import EtlError
-from etl_lib.extract.guess import guess
-from etl_lib.extract.reading import open_table
+from etl_lib.extract.reader.guess import guess
+from etl_lib.extract.reader.table import open_table
 from tests.extract.conftest import Scanned, scan_file
 
 NAMES = ("Person Id", "Given name", "Note", "Born")
@@ -200,7 +200,7 @@ def test_where_a_block_ends_changes_nothing(
         + b"10,Ana 9,plain,2010-01-02\n"
     )
     whole = read_back(data)
-    monkeypatch.setattr("etl_lib.extract.rows.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("etl_lib.extract.reader.rows.BLOCK_BYTES", block_bytes)
     assert (read_back(data).rows, read_back(data).rejected) == (whole.rows, whole.rejected)
     assert len(whole.rows) == len(rows) + 1
     assert len(whole.rejected) == 2
