@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from functools import lru_cache
+from functools import cache
 
 warnings.simplefilter("ignore")
 sys.path.insert(0, sys.argv[1])
 from pollock.data_types import normalize_cell  # noqa: E402
 
 
-@lru_cache(maxsize=None)
+@cache
 def _normalised(cell: str) -> str | None:
     try:
         return str(normalize_cell(cell))
