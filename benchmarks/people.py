@@ -51,7 +51,8 @@ def people(path: Path, rows: int, broken: bool = False, long_notes: bool = False
             lines = list(_lines(chance, tails, begin, min(rows, begin + _BLOCK)))
             if long_notes:
                 for place in chance.sample(range(len(lines)), len(lines) // 100):
-                    lines[place] = lines[place].rsplit(b",", 1)[0] + b',"First line\nand, second"'
+                    start = lines[place].split(b",", len(COLUMNS) - 1)[:-1]
+                    lines[place] = b",".join([*start, b'"First line\nand, second"'])
             if broken:
                 for place in chance.sample(range(len(lines)), int(len(lines) * BROKEN_SHARE)):
                     lines[place] = _BREAKS[place % len(_BREAKS)](lines[place])
@@ -77,7 +78,7 @@ def _tail(chance: random.Random) -> bytes:
 
 # What goes wrong with a row: each takes a good line and breaks it.
 _BREAKS: tuple[Callable[[bytes], bytes], ...] = (
-    lambda line: line.rsplit(b",", 2)[0],  # too few fields
+    lambda line: line.replace(b",true,", b",", 1),  # too few fields
     lambda line: line.replace(b",student,", b",student,,", 1),  # too many
     lambda line: line.replace(b",student,", b',"student,', 1),  # a quotation mark that stays open
     lambda line: line.replace(b"learner", b'lear"ner', 1),  # one inside a value

@@ -71,14 +71,17 @@ def main(
         for _ in range(times):
             for kind, file in files.items():
                 for system in (OURS, *PEERS):
-                    found[kind, system].append(bench.run(system, file, kind == "broken"))
+                    if spent := bench.run(system, file, kind):
+                        found[kind, system].append(spent)
         for file in files.values():
             file.unlink()
         large = people(folder / "large.csv", 5 * rows)
-        peaks = {system: bench.run(system, large, broken=False) for system in (OURS, *PEERS)}
+        peaks = {system: bench.run(system, large, "clean") for system in (OURS, *PEERS)}
     middle = {
-        key: statistics.median(one.cpu_s for one in spent) for key, spent in found.items()
-    }  # a system that gives up has none
+        key: statistics.median(one.cpu_s for one in spent)
+        for key, spent in found.items()
+        if spent  # none of a system that gives up
+    }
     table = _table(middle, found, peaks, rows)
     typer.echo(table.markdown)
     how = _HOW.format(rows=rows, columns=len(COLUMNS), size_mb=size_mb, times=times)
@@ -94,7 +97,7 @@ class _Bench:
     folder: Path
     peers_python: Path
 
-    def run(self, system: str, source: Path, broken: bool) -> Spent | None:
+    def run(self, system: str, source: Path, kind: str) -> Spent | None:
         """One system on one file, in a process of its own; None when it gives up."""
         target = self.folder / "staged.parquet"
         if system == OURS:
@@ -109,7 +112,7 @@ class _Bench:
         else:  # pyarrow is the product's own build
             python = sys.executable if system in PLAIN else str(self.peers_python)
             command = [python, str(SCRIPTS / "stage.py"), system, str(source), str(target)]
-            command += ["broken"] if broken else []
+            command += [] if kind == "clean" else [kind]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout
         said = process.stdout.read().decode().strip()
@@ -145,8 +148,9 @@ def _figures(
         Figure(f"{_FILES['long']}: CPU against plain pyarrow", f"{ratio:.2f}x", "reported")
     )
     small = max(one.peak_mb for kind in _FILES for one in found[kind, OURS])
-    assert peaks[OURS], "the reader gave up"
-    large = peaks[OURS].peak_mb
+    ours = peaks[OURS]
+    assert ours, "the reader gave up"
+    large = ours.peak_mb
     figures.append(
         Figure(
             f"Peak memory, {rows:,} and {5 * rows:,} rows", f"{small:.0f} and {large:.0f} MB",
@@ -164,15 +168,17 @@ def _table(
     heads = ["System", *titles, f"Peak memory, {rows:,} rows", f"{5 * rows:,} rows"]
     lines = []
     for system in (OURS, *PEERS):
-        cpu = [
-            f"{cpu_s:.2f} s, {cpu_s / _plain(middle, kind):.2f}x" if (cpu_s := middle.get((kind, system))) else "gives up"
-            for kind in _FILES
-        ]  # fmt: skip
+        cpu = [_cpu(middle, kind, system) for kind in _FILES]
         small = max((one.peak_mb for one in found["clean", system]), default=0.0)
         large = peaks[system]
         peak = [f"{small:.0f} MB", f"{large.peak_mb:.0f} MB" if large else "gives up"]
         lines.append((system, *cpu, *peak))
     return Table("CPU seconds, and the ratio to plain pyarrow", heads, lines)
+
+
+def _cpu(middle: Mapping[tuple[str, str], float], kind: str, system: str) -> str:
+    cpu_s = middle.get((kind, system))
+    return f"{cpu_s:.2f} s, {cpu_s / _plain(middle, kind):.2f}x" if cpu_s else "gives up"
 
 
 if __name__ == "__main__":
