@@ -74,7 +74,10 @@ def main(
     kinds = Counter(one.kind for outcomes in found.values() for one in outcomes.values())
     if kept:
         figures = [
-            Figure("Files that end in a traceback", f"{kinds['exceptions']} of {kinds.total():,}", "0", not kinds["exceptions"]),
+            Figure(
+                "Files that end in a traceback", f"{kinds['exceptions']} of {kinds.total():,}", "0",
+                not kinds["exceptions"],
+            ),
             Figure(f"Files that take more than {_LIMIT_S} s", f"{kinds['hangs']}", "0", not kinds["hangs"]),
         ]  # fmt: skip
         keep("corpora", "Files of others", _HOW.format(limit_s=_LIMIT_S), figures, tables)

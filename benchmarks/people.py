@@ -35,7 +35,7 @@ _FAMILY = (
     "Ng",
 )
 _NOTES = (
-    "", "", "", '"Bus 12, stop 4"', '"Said ""later"" twice, see file"', "Needs a lift", '"Allergy: nuts, milk"',
+    "", "", "", '"Bus 12, stop 4"', '"Said ""later"", twice"', "Needs a lift", '"Allergy: nuts, milk"',
 )  # fmt: skip
 _TAILS, _BLOCK = 20_000, 50_000
 BROKEN_SHARE = 0.002
@@ -62,7 +62,7 @@ def people(path: Path, rows: int, broken: bool = False, long_notes: bool = False
 
 def _lines(chance: random.Random, tails: list[bytes], begin: int, end: int) -> Iterator[bytes]:
     for number, tail in zip(range(begin, end), chance.choices(tails, k=end - begin), strict=True):
-        yield b"p%08d,active,2026-08-%02dT06:00:00Z,true,u%07d,%b" % (
+        yield b"p%08d,active,2026-08-%02d,true,u%07d,%b" % (
             number, 1 + number % 28, number * 7 % 10_000_000, tail,
         )  # fmt: skip
 
@@ -71,7 +71,7 @@ def _tail(chance: random.Random) -> bytes:
     given, family = chance.choice(_GIVEN), chance.choice(_FAMILY)
     birth = f"{chance.randint(2006, 2019)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
     return (
-        f"{given},{family},learner{chance.randint(1, 999999)}@school.example,student,"
+        f"{given},{family},learner{chance.randint(1, 999999)}@school.test,student,"
         f"org-{chance.randint(1, 400):04},{birth},{chance.choice(_NOTES)}"
     ).encode()
 
