@@ -1,4 +1,4 @@
-"""Stages a CSV file as Parquet with one peer: `stage.py SYSTEM CSV PARQUET [KIND]`; all columns are text.
+"""Stages a CSV file as Parquet with one peer: `stage.py SYSTEM CSV PARQUET KIND`; all columns are text.
 
 KIND `broken`: with the settings that leave out what the system finds wrong, without which it would give
 up; `long`: values have line ends in them, which some must be told.
@@ -87,4 +87,4 @@ _STAGES: dict[str, Stage] = {
 }
 
 if __name__ == "__main__":
-    _STAGES[sys.argv[1]](sys.argv[2], sys.argv[3], sys.argv[4] if sys.argv[4:] else "")
+    _STAGES[sys.argv[1]](sys.argv[2], sys.argv[3], sys.argv[4])
