@@ -30,10 +30,10 @@ from etl_lib.extract.columns import Expected, folded
 OURS = "this reader"
 PEERS = {
     "told": (
-        "duckdb", "pandas", "pandas, told the dialect", "CleverCSV", "CleverCSV, told the dialect",
+        "duckdb", "duckdb, strict", "pandas", "pandas, told the dialect", "CleverCSV", "CleverCSV, told the dialect",
         "polars", "Python csv",
     ),
-    "untold": ("duckdb", "duckdb, as it is", "pandas", "CleverCSV", "polars", "Python csv"),
+    "untold": ("duckdb", "duckdb, strict", "pandas", "CleverCSV", "polars", "Python csv"),
 }  # fmt: skip
 _MOST_LOST, _WEIGHTED = 23_700, {"told": 9.90, "untold": 9.0}
 _HEADS = (
@@ -55,11 +55,13 @@ _TITLES = {
 _NOTES = {
     "told": "This reader knows each file's columns, and whether it has a header, as a mapping says them; nothing of "
     "delimiter, quotation mark, escape, line end or encoding, unless its line says so. Each peer is called as "
-    "Pollock's own script for it calls it (DuckDB with all parameters of the file, pandas with all but "
-    "the delimiter, CleverCSV with the encoding), and where that leaves something out, once more with all parameters.",
-    "untold": "Each system knows the file alone. DuckDB finds out everything, as it is and with the forgiving "
-    "settings of Pollock's script; pandas with `sep=None`, leaving out the lines that it cannot read; CleverCSV "
-    "and Python csv with their sniffers; polars leaving out errors.",
+    "Pollock's own script for it calls it (DuckDB with all parameters of the file and all forgiveness, pandas with "
+    "all but the delimiter, CleverCSV with the encoding alone), and once more as it suits the question: DuckDB "
+    "strict and with its table of rejects, the others with all parameters.",
+    "untold": "Each system knows the file alone. DuckDB finds out everything, with the forgiving settings of Pollock's "
+    "script, and once more strict, with all columns as text and its table of rejects; pandas with `sep=None`, "
+    "leaving out the lines that it cannot read, and saying which; CleverCSV and Python csv with their sniffers; "
+    "polars leaving out errors.",
 }
 
 

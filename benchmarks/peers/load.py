@@ -91,21 +91,20 @@ def _pandas_dialect(path: Path, given: Given, target: Path) -> list[int]:
         "index_col": False,
         "skiprows": given["preamble"] + given["header_lines"],
     }
-    header = bool(given["header_lines"])
-    return _pandas(path, target, header, dtype=object, engine="c", **settings)
+    return _pandas(path, target, bool(given["header_lines"]), dtype=object, engine="c", **settings)
 
 
 def _pandas_untold(path: Path, _: Given, target: Path) -> list[int]:
     return _pandas(path, target, True, dtype=object, sep=None, engine="python")
 
 
-def _pandas(path: Path, target: Path, header: bool, **settings: Any) -> list[int]:
+def _pandas(path: Path, target: Path, headed: bool, **settings: Any) -> list[int]:
     import pandas as pd
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         frame = pd.read_csv(path, on_bad_lines="warn", **settings)
-    frame.to_csv(target, index=False, header=header)
+    frame.to_csv(target, index=False, header=headed)
     return [int(n) for one in said for n in re.findall(r"Skipping line (\d+)", str(one.message))]
 
 
@@ -122,20 +121,32 @@ _FORGIVING = {
 }
 
 
+# What leaves out rows that are not as they should be, and tells their lines.
+_STRICT = {"ignore_errors": True, "store_rejects": True}
+
+
 def _duckdb_told(path: Path, given: Given, target: Path) -> list[int]:
-    return _duckdb(
-        path, target, delimiter=given["delimiter"], quotechar=given["quote"], escapechar=given["escape"],
-        skiprows=given["preamble"] + given["header_lines"], header=False, auto_detect=False,
-        columns=dict.fromkeys(given["columns"], "VARCHAR"), **_FORGIVING,
-    )  # fmt: skip
+    return _duckdb(path, target, **_duckdb_settings(given), **_FORGIVING)
+
+
+def _duckdb_told_strict(path: Path, given: Given, target: Path) -> list[int]:
+    return _duckdb(path, target, **_duckdb_settings(given), **_STRICT)
+
+
+def _duckdb_settings(given: Given) -> dict[str, Any]:
+    return {
+        "delimiter": given["delimiter"], "quotechar": given["quote"], "escapechar": given["escape"],
+        "skiprows": given["preamble"] + given["header_lines"], "header": False, "auto_detect": False,
+        "columns": dict.fromkeys(given["columns"], "VARCHAR"),
+    }  # fmt: skip
 
 
 def _duckdb_untold(path: Path, _: Given, target: Path) -> list[int]:
     return _duckdb(path, target, **_FORGIVING)
 
 
-def _duckdb_plain(path: Path, _: Given, target: Path) -> list[int]:
-    return _duckdb(path, target)
+def _duckdb_untold_strict(path: Path, _: Given, target: Path) -> list[int]:
+    return _duckdb(path, target, all_varchar=True, **_STRICT)
 
 
 def _duckdb(path: Path, target: Path, **settings: Any) -> list[int]:
@@ -174,9 +185,10 @@ def _clevercsv_sniffed(path: Path, encoding: str, target: Path) -> None:
 
 def _clevercsv_dialect(path: Path, given: Given, target: Path) -> None:
     import clevercsv
+    from clevercsv.dialect import SimpleDialect
 
     escape = "" if given["escape"] == given["quote"] else given["escape"]
-    dialect = clevercsv.SimpleDialect(given["delimiter"][0], given["quote"], escape)
+    dialect = SimpleDialect(given["delimiter"][0], given["quote"], escape)
     with path.open(newline="", encoding=given["encoding"]) as stream:
         _write(list(clevercsv.reader(stream, dialect))[given["preamble"] :], target)
 
@@ -228,8 +240,9 @@ _LOADS: dict[tuple[str, str], Load] = {
     ("pandas, told the dialect", "told"): _pandas_dialect,
     ("pandas", "untold"): _pandas_untold,
     ("duckdb", "told"): _duckdb_told,
+    ("duckdb, strict", "told"): _duckdb_told_strict,
     ("duckdb", "untold"): _duckdb_untold,
-    ("duckdb, as it is", "untold"): _duckdb_plain,
+    ("duckdb, strict", "untold"): _duckdb_untold_strict,
     ("CleverCSV", "told"): _clevercsv_told,
     ("CleverCSV, told the dialect", "told"): _clevercsv_dialect,
     ("CleverCSV", "untold"): _clevercsv_untold,
