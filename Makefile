@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check bench lock schemas clean help
+.PHONY: view demo test check bench bench-view bench-reader bench-pollock bench-corpora lock schemas clean help
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.ready: requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,8 +45,19 @@ check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter,
 	$(BIN)/etl check
 	$(NPM) run check
 
-bench: $(VENV)/.ready $(VIEW)  ## measure, and write docs/benchmarks.md (takes minutes)
+bench: bench-view bench-reader  ## measure both, and write docs/benchmarks.md (takes minutes)
+
+bench-view: $(VENV)/.ready $(VIEW)  ## the view on a year of 500 clients
 	$(BIN)/python -m benchmarks.view $(ARGS)
+
+bench-reader: $(VENV)/.ready  ## the reader against pyarrow, duckdb, polars, pandas
+	$(BIN)/python -m benchmarks.reader $(ARGS)
+
+bench-pollock: $(VENV)/.ready  ## the reader and its peers on broken files: CHECKOUT=folder of Pollock
+	$(BIN)/python -m benchmarks.pollock --checkout "$(CHECKOUT)" $(ARGS)
+
+bench-corpora: $(VENV)/.ready  ## every file of folders through the reader: FOLDER="one two"
+	$(BIN)/python -m benchmarks.corpora $(FOLDER) --keep $(ARGS)
 
 lock: $(VENV)/.ready  ## compile requirements.in to requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt
