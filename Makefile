@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check bench bench-view bench-reader bench-pollock bench-corpora lock schemas clean help
+.PHONY: view demo test check fuzz bench bench-view bench-reader bench-pollock bench-corpora lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,7 +53,10 @@ bench-view: $(VENV)/.ready $(VIEW)  ## the view on a year of 500 clients
 bench-reader: $(VENV)/.ready  ## the reader against pyarrow, duckdb, polars, pandas
 	$(BIN)/python -m benchmarks.reader $(ARGS)
 
-bench-pollock: $(VENV)/.ready  ## the reader and its peers on broken files: CHECKOUT=folder of Pollock
+bench-polfuzz: $(VENV)/.ready  ## damage the sample files for ten minutes and read them: ARGS="--seconds 60"
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
+
+lock: $(VENV)/.ready  ## the reader and its peers on broken files: CHECKOUT=folder of Pollock
 	$(BIN)/python -m benchmarks.pollock --checkout "$(CHECKOUT)" $(ARGS)
 
 bench-corpora: $(VENV)/.ready  ## every file of folders through the reader: FOLDER="one two"

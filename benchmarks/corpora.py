@@ -22,8 +22,8 @@ import typer
 
 from benchmarks.results import Figure, Table, keep
 from etl_lib.errors import AskTheSchool, EtlError, Fault
-from etl_lib.extract.guess import guess
-from etl_lib.extract.reading import open_table
+from etl_lib.extract.reader.guess import guess
+from etl_lib.extract.reader.table import open_table
 from etl_lib.messages import message
 
 _LIMIT_S, _MOST_BYTES = 60, 200_000_000

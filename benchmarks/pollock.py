@@ -25,7 +25,7 @@ from benchmarks.scoring import ERROR, Rows, Score, read_loaded, score, simple, w
 from benchmarks.throwaway import SCRIPTS, environment
 from etl_lib.config.mapping import FileFormat
 from etl_lib.errors import AskTheSchool
-from etl_lib.extract.columns import Expected, folded
+from etl_lib.extract.reader.columns import Expected, folded
 
 OURS = "this reader"
 PEERS = {
@@ -248,7 +248,7 @@ def _declared(
 
 
 def _guessed(path: Path, scratch: Path) -> tuple[FileFormat, Expected, str]:
-    from etl_lib.extract.guess import guess
+    from etl_lib.extract.reader.guess import guess
 
     found = guess(path, path.name, scratch / "sample")
     form = found.form.model_dump(exclude_defaults=True)
@@ -257,7 +257,7 @@ def _guessed(path: Path, scratch: Path) -> tuple[FileFormat, Expected, str]:
 
 def _accepted(path: Path, form: FileFormat, expected: Expected, scratch: Path, rows: Rows) -> Read:
     """The accepted rows to `rows`, under the header when the file has one. Raises AskTheSchool."""
-    from etl_lib.extract.reading import open_table
+    from etl_lib.extract.reader.table import open_table
 
     opened = open_table(path, form, expected, path.name, scratch / "utf8")
     names = list(opened.wanted.values())

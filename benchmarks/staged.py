@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from etl_lib.config.mapping import FileFormat
-from etl_lib.extract.columns import Expected, folded
-from etl_lib.extract.reading import _write_rows, open_table
+from etl_lib.extract.reader.columns import Expected, folded
+from etl_lib.extract.reader.table import open_table, write_rows
 from etl_lib.manifest import Member
 
 
@@ -22,7 +22,7 @@ def main(source: Path, target: Path, columns: list[str]) -> None:
         opened = open_table(source, FileFormat(), expected, source.name, Path(scratch) / "utf8")
         member = Member(feed="people", file=source.name, sha256="")
         reader = opened.reader
-        accepted = _write_rows(reader, member, opened.wanted, target, lambda _: None)
+        accepted = write_rows(reader, member, opened.wanted, target, lambda _: None)
     assert reader.rows_read == accepted + len(reader.rejected), "rows do not add up"
     sys.stdout.write(f"{reader.rows_read} {accepted} {len(reader.rejected)}\n")
 

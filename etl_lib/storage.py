@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import boto3
 import pyarrow as pa
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import fs
 
 from etl_lib.errors import TryAgain
@@ -46,6 +43,8 @@ class Storage:
         session_token: str | None = None, endpoint_url: str | None = None, region: str | None = None,
     ) -> Storage:  # fmt: skip
         """A bucket; without keys the machine's own AWS identity is used."""
+        import boto3  # a seventh of a second that local folders do not pay
+
         scheme, _, host = (endpoint_url or "").rpartition("://")
         filesystem = fs.S3FileSystem(
             access_key=access_key,
@@ -152,6 +151,14 @@ def _answering(root: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (OSError, Boto3Error, BotoCoreError, ClientError) as error:
+    except Exception as error:
+        if not (isinstance(error, OSError) or _of_boto(error)):
+            raise
         text = f"`{root}` does not answer: {type(error).__name__}."
         raise TryAgain.of("STORAGE_UNAVAILABLE", text) from error
+
+
+def _of_boto(error: Exception) -> bool:
+    """Whether it is one of boto3's own errors; told by name, since boto3 may not be imported."""
+    homes = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return bool(homes & {"boto3", "botocore", "s3transfer"})

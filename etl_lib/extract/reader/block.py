@@ -62,7 +62,8 @@ def look_over(block: bytes, dialect: Dialect) -> Lines:
     doubt(_control(signs, below_blank, only_feeds))
     if not block.isascii():
         doubt(_not_utf8(block))
-        doubt(_lost_letters_and_marks(signs))
+        if b"\xef" in block:
+            doubt(_lost_letters_and_marks(signs))
     if dialect.backslash:
         doubt(np.flatnonzero(signs == ord("\\")))
     if dialect.quote:
@@ -123,8 +124,6 @@ def _lost_letters_and_marks(signs: npt.NDArray[np.uint8]) -> Places:
     (Arrow drops such a mark in silence.) Both begin with a byte that few other letters have.
     """
     places = np.flatnonzero(signs == 0xEF)
-    if not len(places):
-        return _NOWHERE
     padded = np.append(signs, np.zeros(2, dtype=np.uint8))
     second, third = padded[places + 1], padded[places + 2]
     found: Places = places[(second == 0xBF) & (third == 0xBD) | (second == 0xBB) & (third == 0xBF)]

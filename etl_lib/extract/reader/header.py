@@ -16,6 +16,7 @@ from etl_lib.extract.reader.records import Record, State
 from etl_lib.extract.reader.sample import Line, Sampled, likelier, lines_of, read_sample, styles
 
 HEADER_WITHIN_LINES = 60
+STYLE_WITHIN_LINES = 1_000
 HEADER_LINES = 3  # a header may be written over so many lines
 _SURELY_OTHER, _SURELY_NOT = 0.9, 0.5  # shares of rows: another way fits, the agreed one does not
 
@@ -165,6 +166,7 @@ def _style(
 ) -> Sampled:
     """The way of quoting: as agreed, else the one that reads the sample best."""
     best: Sampled | None = None
+    lines = lines[:STYLE_WITHIN_LINES]
     for way in styles(dialect, form.quote, form.escape, lines):
         sampled = read_sample(lines, way, width)
         if best is None or likelier(sampled, best):

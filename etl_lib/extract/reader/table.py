@@ -100,7 +100,7 @@ def read_table(
     )
     reader, wanted = opened.reader, opened.wanted
     rows_key, rejects_key = f"extract/rows-{number}.parquet", f"extract/rejects-{number}.parquet"
-    accepted = _write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
+    accepted = write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
     _refuse_emptiness(reader, feed.allow_empty, opened.dialect, member.shown)
     assert reader.rows_read == accepted + reader.rows_rejected, (
         f"{member.shown}: rows do not add up"
@@ -123,7 +123,7 @@ def read_table(
     )
 
 
-def _write_rows(
+def write_rows(
     reader: RowReader, member: Member, wanted: dict[int, str], path: Path,
     progress: Callable[[int], None],
 ) -> int:  # fmt: skip
