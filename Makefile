@@ -53,14 +53,14 @@ bench-view: $(VENV)/.ready $(VIEW)  ## the view on a year of 500 clients
 bench-reader: $(VENV)/.ready  ## the reader against pyarrow, duckdb, polars, pandas
 	$(BIN)/python -m benchmarks.reader $(ARGS)
 
-bench-polfuzz: $(VENV)/.ready  ## damage the sample files for ten minutes and read them: ARGS="--seconds 60"
-	$(BIN)/python -m benchmarks.fuzz $(ARGS)
-
-lock: $(VENV)/.ready  ## the reader and its peers on broken files: CHECKOUT=folder of Pollock
+bench-pollock: $(VENV)/.ready  ## the reader and its peers on broken files: CHECKOUT=folder of Pollock
 	$(BIN)/python -m benchmarks.pollock --checkout "$(CHECKOUT)" $(ARGS)
 
 bench-corpora: $(VENV)/.ready  ## every file of folders through the reader: FOLDER="one two"
 	$(BIN)/python -m benchmarks.corpora $(FOLDER) --keep $(ARGS)
+
+fuzz: $(VENV)/.ready  ## damage the sample files for ten minutes and read them: ARGS="--seconds 60"
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 lock: $(VENV)/.ready  ## compile requirements.in to requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt

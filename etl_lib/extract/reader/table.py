@@ -127,6 +127,7 @@ def write_rows(
     reader: RowReader, member: Member, wanted: dict[int, str], path: Path,
     progress: Callable[[int], None],
 ) -> int:  # fmt: skip
+    """Stream the accepted rows to a Parquet file as manifest.ReadTable says; gives how many they are."""
     parts = {f"{{{name}}}": value for name, value in member.parts.items()}
     names = [*wanted.values(), *parts]
     schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in names)])
