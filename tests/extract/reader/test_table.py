@@ -330,3 +330,24 @@ def test_fields_that_have_no_column_are_noted(read: Read) -> None:
     assert not any("no column" in note for note in found.table.notes)
     short = read(b"Id,Name\n1,Ana\n", columns={"Last": {"required": False}})
     assert "no column for `family_name`" in short.table.notes
+
+
+def test_a_value_over_the_limit_costs_its_row_only(scan: Scan) -> None:
+    long = b"x" * (1024 * 1024 + 1)
+    data = PLAIN.encode() + b"3," + long + b",Oh\n" + b'4,"' + long + b'",Oh\n5,Di,Um\n'
+    found = scan(data)
+    assert found.rejected == [(4, "ROW_FIELD_TOO_LONG"), (5, "ROW_FIELD_TOO_LONG")]
+    assert [row[1] for row in found.rows] == ["1", "2", "5"]
+
+
+def test_columns_put_in_between_and_moved_change_nothing(scan: Scan) -> None:
+    before = scan(b"Id,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n")
+    after = scan(b"Shoe,Last,Id,,Name,Id 2\n38,Ruiz,1,,Ana,x\n40,Li,2,,Bo,y\n")
+    cells = [tuple(row[key] for key in ("Id", "Name", "Last")) for row in named(after)]
+    assert cells == [row[1:] for row in before.rows]
+    assert after.opened.unknown == ("Shoe", "Id 2")
+
+
+def named(found: Scanned) -> list[dict[str, object]]:
+    names = ["_line", *found.opened.wanted.values()]
+    return [dict(zip(names, row, strict=True)) for row in found.rows]
