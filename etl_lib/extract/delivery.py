@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,12 +13,14 @@ from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool, Fault, NeedsApproval, NotReceived, Superseded
 from etl_lib.extract import packing
 from etl_lib.extract.archive import delivery_id_of, fetch, sha256_of
+from etl_lib.extract.cut import perhaps_cut
 from etl_lib.extract.manifests import MANIFEST, read_manifest, with_manifest
-from etl_lib.extract.match import Candidate, candidates, pattern_of
+from etl_lib.extract.match import Candidate, candidates, day_of, pattern_of
 from etl_lib.extract.reading import read_table
 from etl_lib.extract.sources import RemoteFile, Source
 from etl_lib.manifest import DeliveredFile, Delivery, Extracted, Member, ReadTable
 from etl_lib.run import Progress, Run
+from etl_lib.storage import scratch_folder
 
 
 class CurrentDelivery(Protocol):
@@ -87,16 +88,32 @@ def look(resolved: ResolvedMapping, source: Source, previous: Sighting | None) -
     still = timedelta(seconds=mapping.delivery.stable_s)
     lies_still = {f.name for f in seen if now - f.unchanged_since >= still}
     whole = any(
-        c.whole and all(f.name in lies_still for f in c.files()) for c in found
-    ) and _marked(mapping, files)
+        c.whole and all(f.name in lies_still for f in c.files()) and _marked(mapping, c, files)
+        for c in found
+    )
     missing = min((c.missing for c in found), key=len, default=tuple(mapping.feeds))
     return Sighting(whole=whole, files=tuple(seen), missing=missing)
 
 
-def _marked(mapping: Mapping, files: Sequence[RemoteFile]) -> bool:
-    if mapping.delivery.marker is None:
+def _marked(mapping: Mapping, candidate: Candidate, files: Sequence[RemoteFile]) -> bool:
+    """Whether a marker says that this candidate is complete: none asked for, or one that came last.
+
+    A marker that is older than one of the files is left from the delivery before: the new one is
+    still on its way.
+    """
+    rules = mapping.delivery
+    if rules.marker is None:
         return True
-    return any(pattern_of(mapping.delivery.marker).fullmatch(file.name) for file in files)
+    newest = max(file.modified_at for file in candidate.files())
+    pattern = pattern_of(rules.marker)
+    for file in files:
+        match = pattern.fullmatch(file.name)
+        if match is None or file.modified_at < newest:
+            continue
+        day = match.groupdict().get("date")
+        if day is None or day_of(day, rules.date_format) in (candidate.delivered_on, None):
+            return True
+    return False
 
 
 def extract(
@@ -113,8 +130,7 @@ def extract(
     received_at = max(file.modified_at for file in candidate.files())
     day = candidate.delivered_on or resolved.mapping.local_date(received_at)
     resolved = resolved.model_copy(update={"mapping": resolved.mapping.at(day)})
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         fetched = fetch(source, _wanted_files(candidate, source), run.archive, folder)
         members, paths, faults = _members(candidate, fetched, resolved.mapping, folder)
         resolved, broken = _apply_manifest(resolved, fetched, members, paths, folder)
@@ -132,6 +148,8 @@ def extract(
             )
         if current and not same and day < current.delivered_on:
             _refuse_late(resolved.mapping, current, day, run)
+        if current and not same and not run.wishes.approve:
+            _refuse_cut(run, current, members, paths)
         seq = ledger.register(run, delivery_id, day, received_at)
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
         _keep_manifest(run, delivery, resolved)
@@ -144,8 +162,8 @@ def _choose(
 ) -> Candidate:
     """The newest whole delivery; for feeds of changes the oldest that is not older than the loaded."""
     found = candidates(mapping, files)
-    whole = [c for c in found if c.whole]
-    if not whole or not _marked(mapping, files):
+    whole = [c for c in found if c.whole and _marked(mapping, c, files)]
+    if not whole:
         raise _not_received(mapping, found, files)
     if all(feed.content == "full" for feed in mapping.feeds.values()) or current is None:
         only_full = all(feed.content == "full" for feed in mapping.feeds.values())
@@ -170,7 +188,10 @@ def _not_received(
                 for name in missing or list(mapping.feeds)[:1]
             ]
         )  # fmt: skip
-    text = f"The file `{mapping.delivery.marker}` that says the delivery is complete has not come."
+    text = (
+        f"The file `{mapping.delivery.marker}` that says the delivery is complete has not come, "
+        "or is older than the other files."
+    )
     return NotReceived.of("NOT_RECEIVED", text)
 
 
@@ -180,6 +201,14 @@ def _refuse_late(mapping: Mapping, current: CurrentDelivery, day: date, run: Run
         raise Superseded.of("SUPERSEDED", text)
     if not run.wishes.approve:
         raise NeedsApproval.of("LATE_CHANGES", text)
+
+
+def _refuse_cut(
+    run: Run, current: CurrentDelivery, members: Sequence[Member], paths: dict[str, Path]
+) -> None:
+    folder = _folder(current.delivery_seq, current.delivery_id)
+    if faults := perhaps_cut(run.archive, f"{folder}/delivery.json", members, paths):
+        raise NeedsApproval(faults)
 
 
 def _wanted_files(candidate: Candidate, source: Source) -> list[RemoteFile]:
@@ -285,9 +314,14 @@ def _delivery(
     )
 
 
+def _folder(delivery_seq: int, delivery_id: str) -> str:
+    """Where the archive keeps what a delivery was."""
+    return f"deliveries/{delivery_seq}-{delivery_id[:12]}"
+
+
 def _keep_manifest(run: Run, delivery: Delivery, resolved: ResolvedMapping) -> None:
     """The archive also keeps what the delivery was and with which mapping it was read."""
-    folder = f"deliveries/{delivery.delivery_seq}-{delivery.delivery_id[:12]}"
+    folder = _folder(delivery.delivery_seq, delivery.delivery_id)
     run.archive.write_bytes(f"{folder}/delivery.json", delivery.model_dump_json().encode())
     run.archive.write_bytes(
         f"{folder}/mapping.json", resolved.model_dump_json(by_alias=True).encode()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from etl_lib.errors import EtlError, FixTheSetup, TryAgain
+from etl_lib.storage import disk_full
 
 # What upload programs write while they are not done, and names that could lead out of a folder.
 _UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload", ".partial", ".swp")
@@ -67,7 +68,10 @@ class LocalSource:
         for path in entries:
             if path.is_symlink() or not path.is_file() or not is_acceptable(path.name):
                 continue
-            status = path.stat()
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # replaced or taken away since it was listed
             modified = datetime.fromtimestamp(status.st_mtime, UTC)
             found.append(RemoteFile(path.name, status.st_size, modified))
         return found
@@ -77,6 +81,8 @@ class LocalSource:
         try:
             with (self.folder / name).open("rb") as stream:
                 shutil.copyfileobj(stream, target, 1 << 20)
+        except FileNotFoundError:
+            raise _gone(name) from None
         except OSError as error:
             raise _away(f"The folder {self.folder}", error) from None
 
@@ -118,6 +124,8 @@ class S3Source:
 
         if isinstance(error, ClientError):
             code = error.response.get("Error", {}).get("Code", "")
+            if code in ("NoSuchKey", "404"):
+                return TryAgain.of("DELIVERY_CHANGED", "A file was taken away while we read.")
             if code in (
                 "NoSuchBucket",
                 "AccessDenied",
@@ -160,6 +168,8 @@ class SftpSource:
         try:
             with self.connect() as sftp:
                 sftp.getfo(posixpath.join(self.path, name), target)
+        except FileNotFoundError:
+            raise _gone(name) from None
         except Exception as error:
             raise self._explained(error) from error
 
@@ -171,6 +181,10 @@ class SftpSource:
             return FixTheSetup.of(
                 "SOURCE_UNAVAILABLE", text, hint="Ask the school before trusting it."
             )
+        if isinstance(error, AuthenticationException) and any(
+            word in str(error) for word in ("saw EOF", "timeout")
+        ):  # paramiko's word for a connection that was cut before the server had answered
+            return _away("The school's SFTP server", error)
         if isinstance(error, AuthenticationException):
             return FixTheSetup.of("SOURCE_UNAVAILABLE", "The school's SFTP server refuses our key.")
         if isinstance(error, SSHException) and "known_hosts" in str(error):
@@ -187,5 +201,11 @@ class SftpSource:
         raise error
 
 
+def _gone(name: str) -> TryAgain:
+    return TryAgain.of("DELIVERY_CHANGED", "The file was taken away while we read it.", name)
+
+
 def _away(place: str, error: Exception) -> TryAgain:
+    if full := disk_full(error, "The disk of this worker"):
+        return full
     return TryAgain.of("SOURCE_UNAVAILABLE", f"{place} does not answer ({type(error).__name__}).")
