@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check bench lock schemas clean help
+.PHONY: view demo test check bench faults lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,10 @@ check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter,
 
 bench: $(VENV)/.ready $(VIEW)  ## measure, and write docs/benchmarks.md (takes minutes)
 	$(BIN)/python -m benchmarks.view $(ARGS)
+
+N ?= 100
+faults: $(VENV)/.ready  ## plant N instants of every fault, and write docs/faults.md (takes hours for N=1000)
+	$(BIN)/python -m tests.faults.campaign --n $(N) $(ARGS)
 
 lock: $(VENV)/.ready  ## compile requirements.in to requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt

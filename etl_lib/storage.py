@@ -144,7 +144,8 @@ class Storage:
         """Remove everything below this folder; nothing happens when there is nothing."""
         if isinstance(self.filesystem, fs.LocalFileSystem):
             with _answering(self.root):
-                self.filesystem.delete_dir_contents(self.root, missing_dir_ok=True)
+                # a repeated report may be at it as well: what is gone is gone
+                shutil.rmtree(self.root, onerror=_unless_gone)
             return
         bucket, _, folder = self.root.partition("/")
         names = [{"Key": f"{folder}/{key}"} for key in self.keys()]
@@ -230,6 +231,11 @@ def _put_local(source: Path, target: Path) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def _unless_gone(_: Any, __: str, what: Any) -> None:
+    if not isinstance(what[1], FileNotFoundError):
+        raise what[1]
 
 
 def _is_part(path: str) -> bool:

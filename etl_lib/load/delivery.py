@@ -36,7 +36,7 @@ _LOCK_WAIT_S = 30
 _SAMPLES = 5
 # How soon the server notices, within a statement too, that nobody waits for its answer any more.
 _LEFT_ALONE = {
-    "client_connection_check_interval": "5s",
+    "client_connection_check_interval": "2s",
     "tcp_keepalives_idle": 30,
     "tcp_keepalives_interval": 10,
     "tcp_keepalives_count": 3,

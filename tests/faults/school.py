@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import random
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +38,13 @@ feeds:
         scope_by: section_id.term_id
         columns: {enrollment_id: id, section_id: section, person_id: person, status: status}
 """
+MARKED, ZIPPED = "marked", "zipped"  # its delivery ends with a marker; comes as one archive
+MARKER = "done.txt"
+CLIENTS = {
+    CLIENT: MAPPING,
+    MARKED: MAPPING.replace("stable_s: 0,", f"stable_s: 0, marker: {MARKER},"),
+    ZIPPED: MAPPING.replace("    file: ", "    file: night.zip\n    member: "),
+}
 Files = Mapping[str, bytes]
 
 
@@ -51,7 +60,7 @@ def make_include(folder: Path, clients: Mapping[str, str] | None = None) -> Path
         "environment: test\nstorage: {conn_id: s, bucket: b}\n"
         "client_folders: {conn_id: c, bucket: d}\n"
     )
-    for client_id, mapping in (clients or {CLIENT: MAPPING}).items():
+    for client_id, mapping in (clients or CLIENTS).items():
         (include / "mappings" / f"{client_id}.yaml").write_text(mapping)
     return include
 
@@ -84,6 +93,20 @@ def night(number: int, people: int = 120, seed: int = 0) -> Files:
     enrollments.append("eu,s1,nobody,active")
     tables = {"sections": sections, "people": persons, "enrollments": enrollments}
     return {f"{name}.csv": ("\n".join(rows) + "\n").encode() for name, rows in tables.items()}
+
+
+def zipped(files: Files) -> Files:
+    """The files as one archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return {"night.zip": buffer.getvalue()}
+
+
+def marked(files: Files) -> Files:
+    """The files and, as the last one, the marker that says that they are complete."""
+    return {**files, MARKER: b""}
 
 
 def put(files: Files, folder: Path) -> None:
