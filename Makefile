@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check fuzz bench bench-view bench-reader bench-pollock bench-corpora lock schemas clean help
+.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-pollock bench-corpora lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,10 @@ bench-corpora: $(VENV)/.ready  ## every file of folders through the reader: FOLD
 
 fuzz: $(VENV)/.ready  ## damage the sample files for ten minutes and read them: ARGS="--seconds 60"
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
+
+N ?= 100
+faults: $(VENV)/.ready  ## plant N instants of every fault, and write docs/faults.md (takes hours for N=1000)
+	$(BIN)/python -m tests.faults.campaign --n $(N) $(ARGS)
 
 lock: $(VENV)/.ready  ## compile requirements.in to requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url requirements-dev.in -o requirements-dev.txt

@@ -26,6 +26,11 @@ def keys_key(run_id: str) -> str:
     return f"runs/{folder_name(run_id)}/keys.parquet"
 
 
+def manifest_key(stage: str) -> str:
+    """Where a stage leaves its manifest in the run's workspace."""
+    return f"{stage}/manifest.json"
+
+
 def masked(key: str) -> str:
     """A key that a person can recognise who knows it, and nobody else can read."""
     return f"{key[:2]}***" if len(key) > 4 else "***"

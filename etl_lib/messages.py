@@ -341,6 +341,14 @@ _ALL = (
     ),
     # --- holds ------------------------------------------------------------------------------------------
     Message(
+        "FILE_PERHAPS_CUT",
+        Level.WARNING,
+        Owner.ACCOUNT_MANAGER,
+        "The last line of the file has no end, although that of the loaded delivery has one: the upload "
+        "may have been cut, and the last value with it; nothing was changed.",
+        "Ask the school to send the file again; if its export now ends so, approve.",
+    ),
+    Message(
         "HOLD_LIMIT",
         Level.WARNING,
         Owner.ACCOUNT_MANAGER,
@@ -424,6 +432,11 @@ _ALL = (
         "SOURCE_UNAVAILABLE",
         "The place from which the school's files come does not answer or refuses us.",
         "Check the connection, its key and its host key; the run is repeated by itself.",
+    ),
+    _system(
+        "DISK_FULL",
+        "A disk of ours has no room left; nothing was changed.",
+        "Make room on the disk that the message names; the run is repeated by itself.",
     ),
     _system(
         "LOAD_BUSY",

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 from etl_lib.config.entity import Entity
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.errors import EtlError, Fault, FixTheSetup
-from etl_lib.manifest import Extracted, Loaded, Transformed, Validated
+from etl_lib.manifest import Extracted, Loaded, Transformed, Validated, manifest_key
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
 from etl_lib.report import Outcome, report, status_of
 from etl_lib.run import Progress, Run
+from etl_lib.storage import disk_full
 
 if TYPE_CHECKING:
     from etl_lib.extract import PgpKeys, Source
@@ -166,6 +167,12 @@ def recorded(run: Run, stage: str) -> Iterator[Run]:
         ledger.say(run, stage, error.faults)
         ledger.end_stage(run, stage, status_of(error.faults))
         raise
+    except OSError as error:
+        full = disk_full(error, "The disk of this worker")
+        text = f"{type(error).__name__} in {stage}."
+        ledger.say(run, stage, full.faults if full else [Fault("INTERNAL", text)])
+        ledger.end_stage(run, stage, RunStatus.FAILED)
+        raise (full or error) from error
     except Exception as error:
         # what nobody foresaw: recorded without its text, which may hold values; Airflow logs it
         ledger.say(run, stage, [Fault("INTERNAL", f"{type(error).__name__} in {stage}.")])
@@ -182,15 +189,15 @@ def recorded(run: Run, stage: str) -> Iterator[Run]:
 
 def _kept(run: Run, stage: str, manifest: M) -> M:
     """Put a stage's manifest where the next stage, and a repetition, finds it."""
-    run.workspace.write_bytes(_key(stage), manifest.model_dump_json(by_alias=True).encode())
+    run.workspace.write_bytes(manifest_key(stage), manifest.model_dump_json(by_alias=True).encode())
     return manifest
 
 
 def _remembered(run: Run, model: type[M], stage: str) -> M | None:
     """The manifest that a stage has left, or None when it has not run to its end."""
-    if not run.workspace.exists(_key(stage)):
+    if not run.workspace.exists(manifest_key(stage)):
         return None
-    return model.model_validate_json(run.workspace.read_bytes(_key(stage)))
+    return model.model_validate_json(run.workspace.read_bytes(manifest_key(stage)))
 
 
 def _recalled(run: Run, model: type[M], stage: str) -> M:
@@ -198,7 +205,3 @@ def _recalled(run: Run, model: type[M], stage: str) -> M:
     if (manifest := _remembered(run, model, stage)) is None:
         raise FixTheSetup.of("STAGE_LOST", f"The result of {stage} is no longer there.")
     return manifest
-
-
-def _key(stage: str) -> str:
-    return f"{stage}/manifest.json"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -17,6 +20,8 @@ from pyarrow import fs
 from etl_lib.errors import TryAgain
 
 _DELETED_AT_ONCE = 1000  # more S3 does not take
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SCRATCH = "etl-scratch-"
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,13 @@ class Storage:
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of this key."""
+        return self.size_bytes(key) is not None
+
+    def size_bytes(self, key: str) -> int | None:
+        """The object's size, or None when there is none of this key."""
         with _answering(self.root):
-            return bool(self.filesystem.get_file_info(self._path(key)).type == fs.FileType.File)
+            info = self.filesystem.get_file_info(self._path(key))
+        return int(info.size) if info.type == fs.FileType.File else None
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys of all objects below `prefix`, sorted; empty when there are none."""
@@ -81,7 +91,7 @@ class Storage:
         with _answering(self.root):
             selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
             found = self.filesystem.get_file_info(selector)
-        paths = [info.path for info in found if info.type == fs.FileType.File]
+        paths = [i.path for i in found if i.type == fs.FileType.File and not _is_part(i.path)]
         return sorted(str(PurePosixPath(path).relative_to(self.root)) for path in paths)
 
     @contextmanager
@@ -99,19 +109,17 @@ class Storage:
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write a small object, replacing one of the same key."""
-        with tempfile.NamedTemporaryFile() as scratch:
-            scratch.write(data)
-            scratch.flush()
-            self.put_file(Path(scratch.name), key)
+        with scratch_folder() as folder:
+            scratch = folder / "object"
+            scratch.write_bytes(data)
+            self.put_file(scratch, key)
 
     def put_file(self, source: Path, key: str) -> None:
         """Copy a finished local file to `key`, replacing an object of the same key."""
         target = self._path(key)
         if isinstance(self.filesystem, fs.LocalFileSystem):
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-            part = Path(f"{target}.{os.getpid()}.part")
-            shutil.copyfile(source, part)
-            part.replace(target)
+            with _answering(self.root):
+                _put_local(source, Path(target))
             return
         with _answering(self.root):
             bucket, _, name = target.partition("/")
@@ -122,11 +130,21 @@ class Storage:
         with self.reading(key) as stream, target.open("wb") as out, _answering(self.root):
             shutil.copyfileobj(stream, out, 1 << 20)
 
+    def delete(self, key: str) -> None:
+        """Remove one object; nothing happens when there is none of this key."""
+        with _answering(self.root):
+            if isinstance(self.filesystem, fs.LocalFileSystem):
+                Path(self._path(key)).unlink(missing_ok=True)
+                return
+            bucket, _, name = self._path(key).partition("/")
+            self.client.delete_object(Bucket=bucket, Key=name)
+
     def delete_all(self) -> None:
         """Remove everything below this folder; nothing happens when there is nothing."""
         if isinstance(self.filesystem, fs.LocalFileSystem):
             with _answering(self.root):
-                self.filesystem.delete_dir_contents(self.root, missing_dir_ok=True)
+                # a repeated report may be at it as well: what is gone is gone
+                shutil.rmtree(self.root, onerror=_unless_gone)
             return
         bucket, _, folder = self.root.partition("/")
         names = [{"Key": f"{folder}/{key}"} for key in self.keys()]
@@ -154,6 +172,8 @@ def _answering(root: str) -> Iterator[None]:
     except Exception as error:
         if not (isinstance(error, OSError) or _of_boto(error)):
             raise
+        if full := disk_full(error, f"The disk of `{root}`"):
+            raise full from error
         text = f"`{root}` does not answer: {type(error).__name__}."
         raise TryAgain.of("STORAGE_UNAVAILABLE", text) from error
 
@@ -162,3 +182,84 @@ def _of_boto(error: Exception) -> bool:
     """Whether it is one of boto3's own errors; told by name, since boto3 may not be imported."""
     homes = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return bool(homes & {"boto3", "botocore", "s3transfer"})
+
+
+def disk_full(error: BaseException, disk: str) -> TryAgain | None:
+    """What to raise for an error that says that a disk of ours has no room; None for any other."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return TryAgain.of("DISK_FULL", f"{disk} is full.")
+    return None
+
+
+# --- files of a process at work: locked, so that those of a killed one are known and removed -----------
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for this process's files, removed at the end of the block.
+
+    A process that is killed cannot remove its folder, and pupils' data lies in it; so whoever makes
+    one first removes those whose owner is gone.
+    """
+    place = Path(tempfile.gettempdir())
+    for old in place.glob(f"{_SCRATCH}*"):
+        _remove_abandoned(old)
+    folder, descriptor = _locked_folder(place)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _locked_folder(place: Path) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
+        with contextlib.suppress(OSError):  # swept before it was locked: make another
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
+
+
+def _put_local(source: Path, target: Path) -> None:
+    """Copy a file so that the target appears whole; unfinished copies of killed processes go."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for old in target.parent.glob("*.part"):
+        _remove_abandoned(old)
+    part = Path(f"{target}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out, source.open("rb") as stream:
+            fcntl.flock(out, fcntl.LOCK_EX)
+            shutil.copyfileobj(stream, out, 1 << 20)
+            out.flush()
+            part.replace(target)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _unless_gone(_: Any, __: str, what: Any) -> None:
+    if not isinstance(what[1], FileNotFoundError):
+        raise what[1]
+
+
+def _is_part(path: str) -> bool:
+    return path.endswith(".part")
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove a file or folder of ours that no process has locked."""
+    with contextlib.suppress(OSError):  # another's, or gone already, or at work
+        if path.is_symlink() or path.stat().st_uid != os.getuid():
+            return
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import Project
 from etl_lib.errors import AskTheSchool, Fault, FixTheMapping, FixTheSetup
 from etl_lib.messages import message
+from etl_lib.storage import scratch_folder
 
 if TYPE_CHECKING:
     from etl_lib.extract.reader.table import OpenedTable
@@ -42,17 +42,17 @@ def read(
     accepted = 0
     faults: tuple[Fault, ...] = ()
     with (
-        tempfile.TemporaryDirectory() as scratch,
+        scratch_folder() as scratch,
         (out / "accepted.csv").open("w", encoding="utf-8", newline="") as target,
     ):
         try:
             if mapping:
                 form, expected, extra = _agreed(mapping, feed)
             else:
-                found = guess(file, file.name, Path(scratch) / "sample")
+                found = guess(file, file.name, scratch / "sample")
                 form, expected, extra = found.form, found.expected, "ignore"
                 report |= {"confidence": found.confidence, "runner_up": found.runner_up}
-            opened = open_table(file, form, expected, file.name, Path(scratch) / "utf8", extra)
+            opened = open_table(file, form, expected, file.name, scratch / "utf8", extra)
             names = mapping or opened.dialect.header_line  # else the names are our own
             accepted = _write_accepted(opened, csv.writer(target), with_names=bool(names))
             opened.refuse_second_table(file.name)

@@ -15,8 +15,9 @@ from etl_lib.errors import AskTheSchool, Fault, NeedsApproval, NotReceived, Supe
 from etl_lib.extract import names
 from etl_lib.extract.archive import delivery_id_of, fetch
 from etl_lib.extract.contents import Contents, Fetched
+from etl_lib.extract.cut import perhaps_cut
 from etl_lib.extract.manifests import MANIFEST, Decided, decide
-from etl_lib.extract.match import Candidate, candidates, matches_of, pattern_of
+from etl_lib.extract.match import Candidate, candidates, day_of, matches_of, pattern_of
 from etl_lib.extract.pgp import Keys
 from etl_lib.extract.reader.table import read_table
 from etl_lib.extract.scratch import Scratch, scratch
@@ -92,16 +93,32 @@ def look(resolved: ResolvedMapping, source: Source, previous: Sighting | None) -
     still = timedelta(seconds=mapping.delivery.stable_s)
     lies_still = {f.name for f in seen if now - f.unchanged_since >= still}
     whole = any(
-        c.whole and all(f.name in lies_still for f in c.files()) for c in found
-    ) and _marked(mapping, files)
+        c.whole and all(f.name in lies_still for f in c.files()) and _marked(mapping, c, files)
+        for c in found
+    )
     missing = min((c.missing for c in found), key=len, default=tuple(mapping.feeds))
     return Sighting(whole=whole, files=tuple(seen), missing=missing)
 
 
-def _marked(mapping: Mapping, files: Sequence[RemoteFile]) -> bool:
-    if mapping.delivery.marker is None:
+def _marked(mapping: Mapping, candidate: Candidate, files: Sequence[RemoteFile]) -> bool:
+    """Whether a marker says that this candidate is complete: none asked for, or one that came last.
+
+    A marker that is older than one of the files is left from the delivery before: the new one is
+    still on its way.
+    """
+    rules = mapping.delivery
+    if rules.marker is None:
         return True
-    return any(pattern_of(mapping.delivery.marker).fullmatch(file.name) for file in files)
+    newest = max(file.modified_at for file in candidate.files())
+    pattern = pattern_of(rules.marker)
+    for file in files:
+        match = pattern.fullmatch(file.name)
+        if match is None or file.modified_at < newest:
+            continue
+        day = match.groupdict().get("date")
+        if day is None or day_of(day, rules.date_format) in (candidate.delivered_on, None):
+            return True
+    return False
 
 
 def extract(
@@ -140,6 +157,8 @@ def extract(
             )  # fmt: skip
         if current and not same and day < current.delivered_on:
             _refuse_late(resolved.mapping, current, day, run)
+        if current and not same and not run.wishes.approve:
+            _refuse_cut(run, current, members, opened.paths)
         seq = ledger.register(run, delivery_id, day, received_at)
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
         _keep_manifest(run, delivery, resolved)
@@ -212,8 +231,8 @@ def _choose(
 ) -> Candidate:  # fmt: skip
     """The newest whole delivery; for feeds of changes the oldest that is not older than the loaded."""
     found = candidates(mapping, files)
-    whole = [c for c in found if c.whole]
-    if not whole or not _marked(mapping, files):
+    whole = [c for c in found if c.whole and _marked(mapping, c, files)]
+    if not whole:
         raise NotReceived([*_not_received(mapping, found, files), *notes])
     if all(feed.content == "full" for feed in mapping.feeds.values()) or current is None:
         only_full = all(feed.content == "full" for feed in mapping.feeds.values())
@@ -236,7 +255,10 @@ def _not_received(
                       f"has not come; in the folder: {names}.")
                 for name in missing or list(mapping.feeds)[:1]
             ]  # fmt: skip
-    text = f"The file `{mapping.delivery.marker}` that says the delivery is complete has not come."
+    text = (
+        f"The file `{mapping.delivery.marker}` that says the delivery is complete has not come, "
+        "or is older than the other files."
+    )
     return [Fault("NOT_RECEIVED", text)]
 
 
@@ -261,6 +283,14 @@ def _refuse_late(mapping: Mapping, current: CurrentDelivery, day: date, run: Run
         raise Superseded.of("SUPERSEDED", text)
     if not run.wishes.approve:
         raise NeedsApproval.of("LATE_CHANGES", text)
+
+
+def _refuse_cut(
+    run: Run, current: CurrentDelivery, members: Sequence[Member], paths: dict[str, Path]
+) -> None:
+    folder = _folder(current.delivery_seq, current.delivery_id)
+    if faults := perhaps_cut(run.archive, f"{folder}/delivery.json", members, paths):
+        raise NeedsApproval(faults)
 
 
 def _wanted_files(candidate: Candidate, listing: Listing) -> list[RemoteFile]:
@@ -301,9 +331,14 @@ def _delivery(
     )
 
 
+def _folder(delivery_seq: int, delivery_id: str) -> str:
+    """Where the archive keeps what a delivery was."""
+    return f"deliveries/{delivery_seq}-{delivery_id[:12]}"
+
+
 def _keep_manifest(run: Run, delivery: Delivery, resolved: ResolvedMapping) -> None:
     """The archive also keeps what the delivery was and with which mapping it was read."""
-    folder = f"deliveries/{delivery.delivery_seq}-{delivery.delivery_id[:12]}"
+    folder = _folder(delivery.delivery_seq, delivery.delivery_id)
     run.archive.write_bytes(f"{folder}/delivery.json", delivery.model_dump_json().encode())
     run.archive.write_bytes(
         f"{folder}/mapping.json", resolved.model_dump_json(by_alias=True).encode()

@@ -72,7 +72,7 @@ def matches_of(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Match]:
                 parts = match.groupdict()
                 day = None
                 if "date" in parts:
-                    day = _day(parts["date"], mapping.delivery.date_format)
+                    day = day_of(parts["date"], mapping.delivery.date_format)
                     if day is None:
                         continue
                 taken.add(file.name)
@@ -101,7 +101,8 @@ def candidates(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Candidate]
     return result
 
 
-def _day(text: str, date_format: str) -> date | None:
+def day_of(text: str, date_format: str) -> date | None:
+    """The {date} of a file name, or None when it is none."""
     try:
         return datetime.strptime(text, date_format).date()  # noqa: DTZ007 (a calendar day)
     except ValueError:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_PREFIX = "etl-extract-"
-_LOCK = "lock"
-_YOUNG_S = 60  # a folder so young may not have its lock yet
+from etl_lib.storage import scratch_folder
 
 
 class Scratch:
@@ -60,20 +55,5 @@ def _open_files() -> Path:
 @contextmanager
 def scratch() -> Iterator[Scratch]:
     """A folder of our own for the block; what killed processes have left is removed first."""
-    _sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, ExitStack() as opened:
-        folder = Path(name)
-        lock = opened.enter_context((folder / _LOCK).open("wb"))
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets it go when this process ends
+    with scratch_folder() as folder, ExitStack() as opened:
         yield Scratch(folder, opened)
-
-
-def _sweep(parent: Path) -> None:
-    """Remove the scratch folders whose processes live no more."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # another process sweeps too, or the folder is another user's
-            if time.time() - folder.stat().st_mtime < _YOUNG_S:
-                continue
-            with (folder / _LOCK).open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)

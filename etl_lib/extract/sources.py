@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from etl_lib.errors import AskTheSchool, EtlError, FixTheSetup, TryAgain
 from etl_lib.extract import names
+from etl_lib.storage import disk_full
 
 _LINK = "it is a link"
 _FOLDER = "it is a folder"
@@ -103,6 +104,8 @@ class LocalSource:
         try:
             with os.fdopen(os.open(self.folder / name, _READ_NO_LINK), "rb") as stream:
                 shutil.copyfileobj(stream, target, 1 << 20)
+        except FileNotFoundError:
+            raise _gone(name) from None
         except OSError as error:
             raise _away(f"The folder {self.folder}", error) from None
 
@@ -158,6 +161,8 @@ class S3Source:
 
         if isinstance(error, ClientError):
             code = error.response.get("Error", {}).get("Code", "")
+            if code in ("NoSuchKey", "404"):
+                return TryAgain.of("DELIVERY_CHANGED", "A file was taken away while we read.")
             if code in (
                 "NoSuchBucket",
                 "AccessDenied",
@@ -196,6 +201,8 @@ class SftpSource:
                 if not stat.S_ISREG(sftp.lstat(path).st_mode or 0):
                     raise _away("The file", OSError())  # replaced by a link since we looked
                 sftp.getfo(path, target)
+        except FileNotFoundError:
+            raise _gone(name) from None
         except Exception as error:
             raise self._explained(error) from error
 
@@ -207,6 +214,10 @@ class SftpSource:
             return FixTheSetup.of(
                 "SOURCE_UNAVAILABLE", text, hint="Ask the school before trusting it."
             )
+        if isinstance(error, AuthenticationException) and any(
+            word in str(error) for word in ("saw EOF", "timeout")
+        ):  # paramiko's word for a connection that was cut before the server had answered
+            return _away("The school's SFTP server", error)
         if isinstance(error, AuthenticationException):
             return FixTheSetup.of("SOURCE_UNAVAILABLE", "The school's SFTP server refuses our key.")
         if isinstance(error, SSHException) and "known_hosts" in str(error):
@@ -234,5 +245,11 @@ def _remote(entry: Any) -> RemoteFile | RefusedFile:
     return RemoteFile(entry.filename, entry.st_size or 0, modified)
 
 
+def _gone(name: str) -> TryAgain:
+    return TryAgain.of("DELIVERY_CHANGED", "The file was taken away while we read it.", name)
+
+
 def _away(place: str, error: Exception) -> TryAgain:
+    if full := disk_full(error, "The disk of this worker"):
+        return full
     return TryAgain.of("SOURCE_UNAVAILABLE", f"{place} does not answer ({type(error).__name__}).")

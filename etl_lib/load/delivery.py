@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -32,9 +30,17 @@ from etl_lib.metrics.ledger import (
 from etl_lib.metrics.schema import ensure_history_partition
 from etl_lib.metrics.status import RunStatus
 from etl_lib.run import Progress, Run
+from etl_lib.storage import scratch_folder
 
 _LOCK_WAIT_S = 30
 _SAMPLES = 5
+# How soon the server notices, within a statement too, that nobody waits for its answer any more.
+_LEFT_ALONE = {
+    "client_connection_check_interval": "2s",
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+}
 
 
 class _Rollback(Exception):
@@ -87,6 +93,9 @@ def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Lo
         "SELECT pg_advisory_xact_lock(hashtext('etl load'), hashtext(%s))", (run.client_id,)
     )
     connection.execute("SET LOCAL lock_timeout = 0")
+    # a killed load must not hold the client's lock until its MERGE is done, nor after a lost network
+    for setting, value in _LEFT_ALONE.items():
+        connection.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(setting), value))
     if done := recorded_load(connection, run):
         return done
     current = current_delivery(connection, run.client_id)
@@ -241,10 +250,10 @@ def _keep_rejects(run: Run, rejects: dict[str, list[RejectedRow]]) -> None:
                         ("column", pa.string()), ("code", pa.string())])  # fmt: skip
     for name, rows in rejects.items():
         columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-        with tempfile.NamedTemporaryFile(suffix=".parquet") as scratch:
-            pq.write_table(pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)],
-                                    schema=schema), scratch.name)  # fmt: skip
-            run.workspace.put_file(Path(scratch.name), f"load/rejects-{name}.parquet")
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+        with scratch_folder() as scratch:
+            pq.write_table(pa.table(arrays, schema=schema), scratch / "rejects.parquet")
+            run.workspace.put_file(scratch / "rejects.parquet", f"load/rejects-{name}.parquet")
 
 
 def _samples(

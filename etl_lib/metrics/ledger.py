@@ -65,7 +65,14 @@ class Ledger:
                 (run.client_id,),
             ).fetchone()
             first = int(f"{delivered_on:%Y%m%d}") * 1_000_000
-            if newest and newest[0] == delivery_id:
+            known = connection.execute(
+                "SELECT d.delivery_seq FROM etl.run r JOIN etl.delivery d USING (client_id, delivery_seq) "
+                "WHERE r.dag_id = %s AND r.run_id = %s AND d.delivery_id = %s",
+                (run.dag_id, run.run_id, delivery_id),
+            ).fetchone()
+            if known:
+                delivery_seq = int(known[0])
+            elif newest and newest[0] == delivery_id:
                 delivery_seq = int(newest[1])
             else:
                 row = connection.execute(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from etl_lib.errors import Fault
-from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated
+from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated, manifest_key
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import GREEN, RunStatus
 from etl_lib.report.outbox import delivery_name, write_reports
@@ -19,6 +19,7 @@ STATUS_OF_CODE = {
     "NOT_RECEIVED": RunStatus.NOT_RECEIVED,
     "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
     "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
+    "FILE_PERHAPS_CUT": RunStatus.AWAITING_APPROVAL,
     "SUPERSEDED": RunStatus.SUPERSEDED,
     "NOTHING_NEW": RunStatus.NOTHING_NEW,
 }
@@ -57,7 +58,8 @@ def report(
     if run.wishes.dry_run:
         words = f"Dry run, nothing was changed. {words}"
     rejects = collect(run.workspace, extracted, validated, transformed)
-    ledger.record_rejects(run, rejects)
+    if extracted is not None or loaded is None:  # else reported before: its stage files are gone
+        ledger.record_rejects(run, rejects)
     files: tuple[str, ...] = ()
     answers = extracted is not None and status != RunStatus.NOTHING_NEW and not run.wishes.dry_run
     if answers and extracted is not None:
@@ -68,5 +70,7 @@ def report(
         )
     ledger.end_run(run, status, words)
     if status in GREEN:
+        # the manifest first: a report that is killed here and repeated must not read half of the rest
+        run.workspace.delete(manifest_key("extract"))
         run.workspace.delete_all()
     return Outcome(status, words, counts, files)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +33,7 @@ from etl_lib.rules import (
     prepare,
 )
 from etl_lib.run import Progress, Run
-from etl_lib.storage import Storage
+from etl_lib.storage import Storage, scratch_folder
 from etl_lib.transform.duplicates import row_hashes, settle
 from etl_lib.transform.hook import call_hook
 from etl_lib.transform.keys import KeysOfDelivery, kept_keys
@@ -107,8 +106,8 @@ class _FillWork:
         )
         schema = self._schema()
         rows_in = 0
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / "rows.parquet"
+        with scratch_folder() as scratch:
+            path = scratch / "rows.parquet"
             with pq.ParquetWriter(path, schema, compression="lz4") as writer:
                 for canonical, rows in self._canonical(schema):
                     rows_in += rows
@@ -118,8 +117,8 @@ class _FillWork:
             rows_out = pq.ParquetFile(path).metadata.num_rows
             self.run.workspace.put_file(path, rows_key)
             rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects])
-            pq.write_table(rejects, Path(scratch) / "rejects.parquet")
-            self.run.workspace.put_file(Path(scratch) / "rejects.parquet", rejects_key)
+            pq.write_table(rejects, scratch / "rejects.parquet")
+            self.run.workspace.put_file(scratch / "rejects.parquet", rejects_key)
         distinct = rejects.group_by(["file", "line"]).aggregate([]).num_rows
         assert rows_in == rows_out + distinct + repeated, f"{name}: rows do not add up"
         return TransformedFill(

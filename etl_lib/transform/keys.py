@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from etl_lib.config.project import Fill
 from etl_lib.manifest import keys_key
 from etl_lib.run import Run
+from etl_lib.storage import scratch_folder
 
 _BATCH_ROWS = 128 * 1024
 _NAME = pa.dictionary(pa.int32(), pa.string())
@@ -64,8 +64,8 @@ def _same(text: str, rows: int) -> pa.DictionaryArray:
 @contextmanager
 def kept_keys(run: Run) -> Iterator[KeysOfDelivery]:
     """Puts the keys into the archive at the end of the block; a repetition replaces them."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "keys.parquet"
+    with scratch_folder() as scratch:
+        path = scratch / "keys.parquet"
         with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
             yield KeysOfDelivery(writer)
         run.archive.put_file(path, keys_key(run.run_id))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +29,7 @@ from etl_lib.rules import (
     rivals_of,
 )
 from etl_lib.run import Progress, Run, folder_name
+from etl_lib.storage import scratch_folder
 from etl_lib.validate.agreed import WHOLE_FILE, unexpected_rows
 
 BATCH_ROWS = 128 * 1024
@@ -258,11 +257,10 @@ class _FillPass:
         return f"validate/rejects-{self.fill.name}.parquet"
 
     def _write_rejects(self) -> None:
-        with tempfile.NamedTemporaryFile(suffix=".parquet") as scratch:
-            pq.write_table(
-                pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects]), scratch.name
-            )
-            self.run.workspace.put_file(Path(scratch.name), self.rejects_key)
+        with scratch_folder() as scratch:
+            path = scratch / "rejects.parquet"
+            pq.write_table(pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects]), path)
+            self.run.workspace.put_file(path, self.rejects_key)
 
     def result(self) -> ValidatedFill:
         """The fill's part of the manifest."""

@@ -1,0 +1,82 @@
+"""What processes that were killed leave behind, and what a full disk is called."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from etl_lib.errors import TryAgain
+from etl_lib.storage import Storage, scratch_folder
+
+REPO = Path(__file__).parents[1]
+_DIES_AT_WORK = """
+import os, signal, sys
+from pathlib import Path
+from etl_lib.storage import scratch_folder
+with scratch_folder() as folder:
+    (folder / "pupils.csv").write_text("x")
+    print(folder, flush=True)
+    if sys.argv[1] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+def other_process(place: Path, how: str) -> tuple[subprocess.Popen[str], Path]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _DIES_AT_WORK, how], cwd=REPO, text=True,
+        env={**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(REPO)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_files_of_a_killed_process_go_and_those_of_a_living_one_stay(place: Path) -> None:
+    alive, of_alive = other_process(place, "lives")
+    dead, of_dead = other_process(place, "dies")
+    assert dead.wait(10) == -signal.SIGKILL and of_dead.is_dir()
+    with scratch_folder() as folder:
+        assert not of_dead.exists()
+        assert (of_alive / "pupils.csv").exists() and folder.is_dir()
+    alive.communicate("", 10)
+    assert list(place.iterdir()) == []
+
+
+def test_an_unfinished_object_of_a_killed_process_is_no_object_and_goes(place: Path) -> None:
+    storage = Storage.local(place / "s")
+    (place / "s" / "files").mkdir()
+    part = place / "s" / "files" / "abc.77.part"
+    part.write_bytes(b"half")
+    assert storage.keys() == []
+    storage.write_bytes("files/other", b"x")
+    assert not part.exists() and storage.keys() == ["files/other"]
+
+
+def test_a_full_disk_is_said_to_be_full(place: Path) -> None:
+    big = place / "big"
+    big.write_bytes(b"x" * 4096)
+    storage = Storage.local(place / "s")
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    (place / "s" / f"there.{os.getpid()}.part").symlink_to(full)
+    with pytest.raises(TryAgain) as caught:
+        storage.put_file(big, "there")
+    assert [fault.code for fault in caught.value.faults] == ["DISK_FULL"]
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.ENOSPC
