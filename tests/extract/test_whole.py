@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from io import BytesIO
-from pathlib import Path
 
 import paramiko
 import pytest
