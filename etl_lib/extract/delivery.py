@@ -148,12 +148,12 @@ def extract(
             )
         if current and not same and day < current.delivered_on:
             _refuse_late(resolved.mapping, current, day, run)
-        if current and not same and not run.wishes.approve:
-            _refuse_cut(run, current, members, paths)
         seq = ledger.register(run, delivery_id, day, received_at)
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
         _keep_manifest(run, delivery, resolved)
         tables = _read_all(run, members, paths, resolved, folder)
+        if current and not same and not run.wishes.approve:
+            _refuse_cut(run, current, members, paths)
     return Extracted(resolved=resolved, delivery=delivery, tables=tables)
 
 

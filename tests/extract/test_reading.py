@@ -321,3 +321,10 @@ def test_fields_that_have_no_column_are_noted(read: Read) -> None:
     assert not any("no column" in note for note in found.table.notes)
     short = read(b"Id,Name\n1,Ana\n", columns={"Last": {"required": False}})
     assert "no column for `family_name`" in short.table.notes
+
+
+def test_a_line_of_very_many_quoted_values_is_read(scan: Callable[..., Scanned]) -> None:
+    header = ",".join(f'"{name}"' for name in ("Id", *(f"c{n}" for n in range(2000))))
+    row = ",".join(['"x"'] * 2001)
+    found = scan(f"{header}\n{row}\n".encode(), ("Id",))
+    assert found.rows == [(2, "x")] and found.rejected == []
