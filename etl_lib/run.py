@@ -45,7 +45,7 @@ class Run:
     dag_id: str
     run_id: str
     started_at: datetime
-    database_url: str
+    database_url: str = field(repr=False)  # holds a password
     archive: Storage
     workspace: Storage
     outbox: Storage

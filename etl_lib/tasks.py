@@ -150,6 +150,20 @@ def airflow_outcome() -> Iterator[None]:
         raise AirflowException(str(error)) from None
     except EtlError as error:
         raise AirflowFailException(str(error)) from None
+    except AirflowException:
+        raise
+    except Exception as error:  # noqa: BLE001
+        # nobody foresaw it, and its text may hold a pupil's value, as the database's own words do
+        raise AirflowException(_without_values(error)) from None
+
+
+def _without_values(error: Exception) -> str:
+    """An error's kind and where it arose; not its text, nor that of its causes."""
+    import traceback
+
+    places = traceback.extract_tb(error.__traceback__)
+    lines = [f'  "{place.filename}", line {place.lineno}, in {place.name}' for place in places]
+    return "\n".join([f"[INTERNAL] {type(error).__name__}, raised at", *lines])
 
 
 # --- connections ------------------------------------------------------------------------------------

@@ -157,12 +157,12 @@ def extract(
             )  # fmt: skip
         if current and not same and day < current.delivered_on:
             _refuse_late(resolved.mapping, current, day, run)
-        if current and not same and not run.wishes.approve:
-            _refuse_cut(run, current, members, opened.paths)
         seq = ledger.register(run, delivery_id, day, received_at)
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
         _keep_manifest(run, delivery, resolved)
         tables = _read_all(run, members, opened.paths, resolved, rooms.folder)
+        if current and not same and not run.wishes.approve:
+            _refuse_cut(run, current, members, opened.paths)
     return Extracted(resolved=resolved, delivery=delivery, tables=tables, notes=tuple(notes))
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from tests.faults.bench import (
     twin,
 )
 from tests.faults.proxy import Fault, Proxy
-from tests.faults.school import CLIENT, Files, night
+from tests.faults.school import CLIENT, Files, marked, night
 from tests.faults.stage import DONE, TRY_AGAIN, UNFORESEEN
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "faults.json"
@@ -71,28 +71,40 @@ class Alternating:
 
     school: School
     nights: Sequence[Night]
+    packed: Callable[[Files], Files]
     turn: int = 0
 
     @classmethod
     def of(
-        cls, bench: Bench, database: str, storage: str = "folder", source: str = "folder",
-        client_id: str = CLIENT, packed: Callable[[Files], Files] = dict,
-    ) -> Alternating:  # fmt: skip
-        """The oracle runs undisturbed in a database of its own; then the client does the same once."""
-        school = bench.school(bench.fresh_database(database), storage, source, client_id)
-        oracle = twin(school, bench.fresh_database(f"{database}_oracle"))
-        deliveries = [packed(night(1)), packed(night(2))]
-        nights = settled(oracle, deliveries)
-        assert settled(school, deliveries) == nights, "two undisturbed schools differ"
-        school.through_proxy = True
-        return cls(school, nights)
+        cls, bench: Bench, client_id: str = CLIENT, packed: Callable[[Files], Files] = marked
+    ) -> Alternating:
+        """The client of this bench: made once, with an oracle undisturbed in another database."""
+        if client_id not in bench.places:
+            school = bench.school(bench.fresh_database(client_id), client_id=client_id)
+            oracle = twin(school, bench.fresh_database(f"{client_id}_oracle"))
+            deliveries = [packed(night(1)), packed(night(2))]
+            nights = settled(oracle, deliveries)
+            assert settled(school, deliveries, 1)[-1].state == nights[-1].state
+            bench.places[client_id] = cls(school, nights, packed)
+        found = bench.places[client_id]
+        assert isinstance(found, Alternating)
+        return found
+
+    def at(self, storage: str, source: str) -> School:
+        """The client with its files elsewhere; the state of its tables goes on."""
+        self.school = replace(self.school, storage=storage, source=source, through_proxy=True)
+        return self.school
 
     def next(self) -> tuple[str, Night, set[str]]:
         """Put the next night into the inbox: a run's id, what it must make, which states may be seen."""
         number, self.turn = self.turn % 2, self.turn + 1
-        self.school.deliver(night(number + 1))
-        both = {one.state for one in self.nights}
-        return self.school.bench.next_run(), self.nights[number], both
+        self.school.deliver(self.packed(night(number + 1)))
+        return self.school.bench.next_run(), self.nights[number], self.states
+
+    @property
+    def states(self) -> set[str]:
+        """The states that a reader may see."""
+        return {one.state for one in self.nights}
 
 
 # --- kill -9 ------------------------------------------------------------------------------------------
@@ -102,16 +114,15 @@ class Alternating:
 def kill(bench: Bench, count: int, seed: int) -> Tally:
     """At seeded instants of every stage; one in eight is killed twice before it may end."""
     tally = Tally()
-    places = [Alternating.of(bench, "kill", "folder", "folder")]
-    if bench.objects and count >= 20:
-        places.append(Alternating.of(bench, "kill_s3", "s3", "s3"))
+    place = Alternating.of(bench)
+    kinds = ("folder", "s3") if bench.objects and count >= 20 else ("folder",)
     chance = random.Random(f"kill {seed}")
     lasts = dict.fromkeys(STAGES, 0.25)
     for number in range(count):
-        place = places[number % len(places)]
-        school = place.school
+        kind = kinds[number % len(kinds)]
+        school = place.at(kind, kind)
         run_id, expected, states = place.next()
-        struck_stage, share = STAGES[number // len(places) % len(STAGES)], chance.random()
+        struck_stage, share = STAGES[number // len(kinds) % len(STAGES)], chance.random()
         twice = chance.random() < 0.125
         struck = False
         with Reader(school) as reader:
@@ -177,7 +188,7 @@ def _cut(
 def _bytes_of(place: Alternating, proxy: Proxy) -> Counter[tuple[str, str]]:
     """How many bytes each stage sends and gets, undisturbed."""
     found: Counter[tuple[str, str]] = Counter()
-    for _ in range(2):
+    for _ in range(1):
         run_id, expected, _ = place.next()
         for stage in STAGES:
             proxy.arm(None)
@@ -209,7 +220,8 @@ def database(bench: Bench, count: int, seed: int) -> Tally:
                 )
 
     stages = ("load",) * 7 + ("extract", "validate", "report")
-    place = Alternating.of(bench, "cut", "folder", "folder")
+    place = Alternating.of(bench)
+    place.at("folder", "folder")
     return _cut("database", place, bench.database_proxy, stages, faults(), count, seed)
 
 
@@ -225,7 +237,8 @@ def s3(bench: Bench, count: int, seed: int) -> Tally:
             yield Fault(kind, chance.choice(("up", "down")) if kind != "refuse" else "up",
                         down=chance.choice((0, 0, 2, 40)))  # fmt: skip
 
-    place = Alternating.of(bench, "s3", "s3", "s3")
+    place = Alternating.of(bench)
+    place.at("s3", "s3")
     return _cut("s3", place, bench.s3_proxy, STAGES, faults(), count, seed)
 
 
@@ -240,7 +253,8 @@ def sftp(bench: Bench, count: int, seed: int) -> Tally:
             yield Fault(chance.choice(("cut", "cut", "stall")), chance.choice(("up", "down", "down")),
                         down=chance.choice((0, 0, 1, 3)))  # fmt: skip
 
-    place = Alternating.of(bench, "sftp", "folder", "sftp")
+    place = Alternating.of(bench)
+    place.at("folder", "sftp")
     return _cut("sftp", place, bench.sftp_proxy, ("extract",), faults(), count, seed)
 
 
@@ -249,8 +263,8 @@ def late_listing(bench: Bench, count: int, seed: int) -> Tally:
     """The run is repeated until the file is there; never loaded without it."""
     tally = Tally()
     chance = random.Random(f"late {seed}")
-    place = Alternating.of(bench, "late", "folder", "folder")
-    school = place.school
+    place = Alternating.of(bench)
+    school = place.at("folder", "folder")
     for number in range(count):
         run_id, expected, states = place.next()
         looks = bench.home / "looks"

@@ -12,9 +12,8 @@ from pathlib import Path
 from tests.faults.bench import Bench, Night, Reader, School, forget
 from tests.faults.campaign import Alternating, Tally, campaign
 from tests.faults.school import (
-    MAPPING,
-    MARKED,
     MARKER,
+    WITHOUT_MARKER,
     ZIPPED,
     Files,
     make_include,
@@ -52,15 +51,16 @@ def delivery(bench: Bench, count: int, seed: int) -> Tally:
     """Four kinds in turn; the client looks all the time, and takes whole deliveries only."""
     tally = Tally()
     chance = random.Random(f"delivery {seed}")
-    plain = Alternating.of(bench, "upload", client_id=MARKED, packed=marked)
-    packed = Alternating.of(bench, "upload_zip", client_id=ZIPPED, packed=zipped)
     for number in range(count):
         kind = ("slow", "abandoned", "cut", "cut archive")[number % 4]
-        place = packed if kind == "cut archive" else plain
-        school, inbox = place.school, place.school.inbox
+        packed = kind == "cut archive"
+        place = Alternating.of(bench, ZIPPED, zipped) if packed else Alternating.of(bench)
+        school = place.at("folder", "folder")
+        inbox = school.inbox
+        put(place.packed(night(2 - place.turn % 2)), inbox)  # what is loaded lies there still
         before = place.nights[1 - place.turn % 2].state
         with Reader(school) as reader:
-            files = (zipped if kind == "cut archive" else marked)(night(place.turn % 2 + 1))
+            files = place.packed(night(place.turn % 2 + 1))
             expected = place.nights[place.turn % 2]
             place.turn += 1
             found: list[str] = []
@@ -87,7 +87,7 @@ def delivery(bench: Bench, count: int, seed: int) -> Tally:
             school.run(stages=("all",), tries=1)
         if school.night("").state != expected.state:
             found.append("the whole delivery did not heal it")
-        if told and not reader.seen <= {one.state for one in place.nights}:
+        if told and not reader.seen <= place.states:
             found.append("a reader saw a mixed state")
         tally.add(told, found + school.leftovers_of_green(), f"delivery {seed}/{number} {kind}")
     return tally
@@ -120,7 +120,7 @@ def repeats(bench: Bench, count: int, seed: int) -> Tally:
         {f"{name[:-4]}_2026112{n}.csv": data for name, data in night(n).items()}
         for n in range(1, 5)
     ]
-    mapping = MAPPING.replace(".csv", "_{date}.csv")
+    mapping = WITHOUT_MARKER.replace(".csv", "_{date}.csv")
     clients = {f"shuffled{n}": mapping for n in range(count)} | {"inorder": mapping}
     make_include(bench.home, clients)
     database = bench.fresh_database("repeats")
@@ -146,8 +146,8 @@ def races(bench: Bench, count: int, seed: int) -> Tally:
     """One in three is one and the same run twice, as after a worker that was thought to be dead."""
     tally = Tally()
     chance = random.Random(f"races {seed}")
-    place = Alternating.of(bench, "races", client_id=MARKED, packed=marked)
-    school, states = place.school, {one.state for one in place.nights}
+    place = Alternating.of(bench)
+    school, states = place.at("folder", "folder"), place.states
     zygote = bench.zygote
     for number in range(count):
         same = number % 3 == 2
@@ -183,7 +183,7 @@ def clients(bench: Bench, count: int, seed: int) -> Tally:
     """Each must have what it has when it runs alone; an instant is a client's run among the others."""
     tally = Tally()
     names = [f"client{n:02}" for n in range(min(count, 20))]
-    make_include(bench.home, dict.fromkeys(names, MAPPING))
+    make_include(bench.home, dict.fromkeys(names, WITHOUT_MARKER))
     alone, together = bench.fresh_database("alone"), bench.fresh_database("together")
     for turn in range(max(count // 20, 1)):
         expected: dict[str, Night] = {}

@@ -17,7 +17,7 @@ client: Faulty School
 sis: Test
 owner: Ana
 timezone: America/New_York
-delivery: {stable_s: 0, poll_s: 1}
+delivery: {stable_s: 0, poll_s: 1, marker: done.txt}
 limits:
   hold: {deleted_share: 0.5, updated_share: 1.0, rejected_share: 0.2}
 feeds:
@@ -38,12 +38,12 @@ feeds:
         scope_by: section_id.term_id
         columns: {enrollment_id: id, section_id: section, person_id: person, status: status}
 """
-MARKED, ZIPPED = "marked", "zipped"  # its delivery ends with a marker; comes as one archive
+ZIPPED = "zipped"  # whose delivery comes as one archive
 MARKER = "done.txt"
+WITHOUT_MARKER = MAPPING.replace(f", marker: {MARKER}", "")
 CLIENTS = {
     CLIENT: MAPPING,
-    MARKED: MAPPING.replace("stable_s: 0,", f"stable_s: 0, marker: {MARKER},"),
-    ZIPPED: MAPPING.replace("    file: ", "    file: night.zip\n    member: "),
+    ZIPPED: WITHOUT_MARKER.replace("    file: ", "    file: night.zip\n    member: "),
 }
 Files = Mapping[str, bytes]
 

@@ -38,7 +38,8 @@ class Record:
         if self._quote == "'" and '""' in text:
             return State.ODD_ESCAPE  # a doubled mark of the other kind: an escape, or two letters
         if self._open:
-            return self._inside(text, 0)
+            after = self._inside(text, 0)
+            return after if isinstance(after, State) else self._fields(text, after)
         if (self._quote is None or self._quote not in text) and not (
             self._backslash and "\\" in text
         ):
@@ -58,7 +59,11 @@ class Record:
                 at += 1
             if self._quote and text.startswith(self._quote, at):
                 self._parts = []
-                return self._inside(text, at + 1)
+                after = self._inside(text, at + 1)
+                if isinstance(after, State):
+                    return after
+                at = after
+                continue
             end = self._end_of_bare(text, at)
             value = text[at:end]
             if self._quote and self._quote in (
@@ -82,8 +87,8 @@ class Record:
             end = text.find(self._sign, end + 1)
         return len(text) if end < 0 else end
 
-    def _inside(self, text: str, at: int) -> State:
-        """The rest of a quoted value from `at` on, and what follows it."""
+    def _inside(self, text: str, at: int) -> State | int:
+        """The rest of a quoted value from `at` on; gives where the next one begins, if one does."""
         quote = self._quote or ""
         while True:
             end = text.find(quote, at)
@@ -111,7 +116,7 @@ class Record:
             return State.WHOLE
         if not text.startswith(self._sign, end + 1):
             return State.BROKEN
-        return self._fields(text, end + 2)
+        return end + 2
 
     def _unescaped(self, value: str) -> str | None:
         """A bare value without its escapes, or None when one of them escapes nothing."""

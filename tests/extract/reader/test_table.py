@@ -351,3 +351,10 @@ def test_columns_put_in_between_and_moved_change_nothing(scan: Scan) -> None:
 def named(found: Scanned) -> list[dict[str, object]]:
     names = ["_line", *found.opened.wanted.values()]
     return [dict(zip(names, row, strict=True)) for row in found.rows]
+
+
+def test_a_line_of_very_many_quoted_values_is_read(scan: Scan) -> None:
+    header = ",".join(f'"{name}"' for name in ("Id", *(f"c{n}" for n in range(2000))))
+    row = ",".join(['"x"'] * 2001)
+    found = scan(f"{header}\n{row}\n".encode(), ("Id",))
+    assert found.rows == [(2, "x")] and found.rejected == []
