@@ -11,7 +11,7 @@ from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import GREEN, RunStatus
 from etl_lib.report.outbox import delivery_name, write_reports
 from etl_lib.report.rejects import collect
-from etl_lib.report.words import sentence
+from etl_lib.report.words import dry_run_sentence, sentence
 from etl_lib.run import Run
 
 # What a message's code makes of a run; any other error makes it failed.
@@ -19,7 +19,11 @@ STATUS_OF_CODE = {
     "NOT_RECEIVED": RunStatus.NOT_RECEIVED,
     "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
     "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
+    "HOLD_REFUSED": RunStatus.REFUSED,
+    "HOLD_LAPSED": RunStatus.REFUSED,
+    "HOLD_ENDED": RunStatus.REFUSED,
     "SUPERSEDED": RunStatus.SUPERSEDED,
+    "BLACKOUT": RunStatus.SUPERSEDED,
     "NOTHING_NEW": RunStatus.NOTHING_NEW,
 }
 
@@ -46,8 +50,9 @@ def report(
     """Record the run's end and answer the school; may be repeated.
 
     `faults` are the messages of the stage that stopped the run (none: it was loaded), the manifests
-    those of the stages that ended well. `planned` are the counts of a dry run. The stage files are
-    removed once the run is green; a failed run keeps them for the retry.
+    those of the stages that ended well. `planned` is what a dry run would have done. A run that waits
+    for approval in Airflow has not ended. The stage files are removed once the run is green; a failed
+    run keeps them for the retry.
     """
     ledger = Ledger(run.database_url)
     loaded = planned or ledger.loaded(run)
@@ -55,7 +60,9 @@ def report(
     counts = loaded.counts if loaded else ()
     words = sentence(status, counts, faults)
     if run.wishes.dry_run:
-        words = f"Dry run, nothing was changed. {words}"
+        words = dry_run_sentence(loaded, faults)
+    elif loaded and extracted and (pause := _additions_only(run, extracted)):
+        words += f" Only new and returning rows were written, {pause}."
     rejects = collect(run.workspace, extracted, validated, transformed)
     ledger.record_rejects(run, rejects)
     files: tuple[str, ...] = ()
@@ -66,7 +73,16 @@ def report(
         files = write_reports(
             run.outbox, extracted.resolved.mapping.client, name, words, rows, counts, faults
         )
-    ledger.end_run(run, status, words)
+    if status == RunStatus.AWAITING_APPROVAL and run.wishes.wait:
+        ledger.wait_for_approval(run, words)
+    else:
+        ledger.end_run(run, status, words)
     if status in GREEN:
         run.workspace.delete_all()
     return Outcome(status, words, counts, files)
+
+
+def _additions_only(run: Run, extracted: Extracted) -> str:
+    mapping = extracted.resolved.mapping
+    pause = mapping.additions_only_on(mapping.local_date(run.started_at))
+    return pause.words if pause else ""

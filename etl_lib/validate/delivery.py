@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl_lib.config.mapping import Expectation
+from etl_lib.config.mapping import Expectation, part_of
 from etl_lib.config.project import Fill
 from etl_lib.errors import AskTheSchool, Fault, FixTheMapping
 from etl_lib.manifest import Extracted, Hold, ReadTable, Validated, ValidatedFill
@@ -286,7 +286,7 @@ class _FillPass:
             text = f"{self.rows_read:,} rows have come; {self.fill.feed.min_rows:,} are the least."
             faults.append(Fault("FILE_TOO_FEW_ROWS", text, files))
         over_rows = limits.rejected_rows is not None and bad > limits.rejected_rows
-        if bad > limits.rejected_share * self.rows_read or over_rows:
+        if bad > part_of(limits.rejected_share, self.rows_read) or over_rows:
             codes = dict(self.codes)
             if self.unreadable:
                 codes["cannot be read"] = self.unreadable
@@ -309,7 +309,7 @@ class _FillPass:
         if (
             not full
             or last <= limits.floor_rows
-            or self.rows_read >= hold.rows_share_of_last * last
+            or self.rows_read >= part_of(hold.rows_share_of_last, last)
         ):
             return []
         found = self.rows_read / last

@@ -1,0 +1,65 @@
+"""The question that a held delivery asks a person in Airflow: a headline and a body in Markdown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from etl_lib.manifest import Extracted
+from etl_lib.metrics.holds import HeldDelivery
+
+_MOST = 12  # samples that are shown
+
+
+def headline(client: str, hold: HeldDelivery) -> str:
+    """What is asked, in one line."""
+    more = f" (and {len(hold.reasons) - 1} more)" if len(hold.reasons) > 1 else ""
+    return f"{client}: {hold.reasons[0]['text']}{more} Load it?"
+
+
+def body(extracted: Extracted, hold: HeldDelivery) -> str:
+    """Why it waits, what would change in counts and samples, until when; keys masked, no other value."""
+    delivery, zone = extracted.delivery, extracted.resolved.mapping.zone
+    files = ", ".join(f"`{file.name}`" for file in delivery.files)
+    lines = [
+        *(f"- {reason['text']}" for reason in hold.reasons),
+        "",
+        f"Delivery of {delivery.delivered_on:%d %B %Y}: {files}. Nothing has been changed yet.",
+        "",
+        "| feed | table | read | new | changed | unchanged | deleted | rejected |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for count in hold.counts:
+        deleted = count.deleted_by_row + count.deleted_by_absence
+        numbers = (
+            count.read,
+            count.inserted,
+            count.updated,
+            count.unchanged,
+            deleted,
+            count.rejected,
+        )
+        cells = " | ".join(f"{number:,}" for number in numbers)
+        lines.append(f"| {count.feed} | {count.entity} | {cells} |")
+    samples = hold.plan["samples"]
+    shown = sorted(samples, key=lambda one: one["action"] != "delete")[:_MOST]
+    if shown:
+        lines += ["", "Examples, keys masked:", ""]
+        lines += [_sample(one) for one in shown]
+    until = hold.lapses_at.astimezone(zone)
+    lines += [
+        "",
+        f"Ask the school. Unless somebody approves until {until:%d %B %Y, %H:%M} ({zone.key}), it is "
+        "refused. On approval it is planned again; if the plan has changed, you are asked once more.",
+    ]
+    return "\n".join(lines)
+
+
+def time_left(hold: HeldDelivery) -> timedelta:
+    """How long a person may take from now on; at least a second."""
+    return max(hold.lapses_at - datetime.now(UTC), timedelta(seconds=1))
+
+
+def _sample(one: dict[str, object]) -> str:
+    columns = one["columns"]
+    which = f" ({', '.join(map(str, columns))})" if isinstance(columns, list) and columns else ""
+    return f"- {one['entity']} `{one['key']}`: {one['action']}{which}"
