@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ def resume_decided(url: str) -> None:
 
 
 def _resume(decided: Iterable[HeldDelivery]) -> None:
-    from airflow._shared.timezones import timezone
     from airflow.models.hitl import HITLDetail, HITLUser
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.trigger import handle_event_submit
@@ -59,7 +59,7 @@ def _resume(decided: Iterable[HeldDelivery]) -> None:
                 continue
             by = hold.decided_by or hold.status
             question.responded_by = dict(HITLUser(id=by, name=by))
-            question.responded_at = timezone.utcnow()
+            question.responded_at = datetime.now(UTC)
             question.chosen_options = [APPROVE if hold.status == "approved" else REFUSE]
             question.params_input = {}
             event = TriggerEvent(question.as_resume_event_payload())  # type: ignore[no-untyped-call]

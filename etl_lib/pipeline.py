@@ -13,7 +13,14 @@ from etl_lib.config.entity import Entity
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.errors import EtlError, Fault, FixTheSetup, Paused
 from etl_lib.manifest import Extracted, Transformed, Validated
-from etl_lib.metrics.holds import HoldStatus, decide, hold_of_run, planned_by, record_dry_run
+from etl_lib.metrics.holds import (
+    HoldStatus,
+    decide,
+    hold_of_run,
+    planned_by,
+    record_dry_run,
+    settle_identical,
+)
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
 from etl_lib.report import Outcome, report, status_of
@@ -69,6 +76,8 @@ def do_extract(
         ledger.describe(extracted.delivery)
         if fault := nothing_new(extracted):
             ledger.say(run, "extract", [fault])
+            if not run.wishes.dry_run and extracted.resolved.mapping.all_full:
+                settle_identical(run.database_url, run, extracted.delivery)
         return _kept(run, "extract", extracted)
 
 

@@ -654,6 +654,11 @@ class Mapping(Model):
         """The client's time zone."""
         return ZoneInfo(self.timezone)
 
+    @property
+    def all_full(self) -> bool:
+        """Whether every feed brings all its records each time, so that a delivery needs no other."""
+        return all(feed.content == "full" for feed in self.feeds.values())
+
     def at(self, day: date) -> Mapping:
         """The mapping with every feed in the layout of `day`."""
         if not any(feed.layouts for feed in self.feeds.values()):

@@ -176,6 +176,22 @@ def open_hold(
     return None
 
 
+def settle_identical(url: str, run: Run, delivery: Delivery) -> None:
+    """The files that are loaded have come again: what came before them is no longer asked about."""
+    text = (
+        f"The files of {delivery.delivered_on:%d %B %Y}, which are loaded, came again in its place."
+    )
+    with connected(url) as connection:
+        rows = connection.execute(
+            "UPDATE etl.hold h SET status = 'superseded', decided_at = clock_timestamp(), comment = %s "
+            "FROM etl.delivery d WHERE d.client_id = h.client_id AND d.delivery_seq = h.delivery_seq "
+            "AND h.client_id = %s AND h.status = 'open' AND d.received_at <= %s RETURNING h.run_seq",
+            (text, run.client_id, delivery.received_at),
+        ).fetchall()
+        for (run_seq,) in rows:
+            _end(connection, run_seq, RunStatus.SUPERSEDED, f"Left out. {text}")
+
+
 def hold_of_run(url: str, run: Run) -> HeldDelivery | None:
     """The newest hold that the run has opened, or None."""
     with connected(url) as connection:
