@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _LOOK_BACK = timedelta(days=2)  # what a scheduler that starts looks through
 _OVERLAP = timedelta(minutes=5)
 _PAUSE_MAX_S = 60
-_DECISIONS_S = 10  # what was decided by CLI, or lapsed, reaches the waiting task after so long
+_DECISIONS_S = 5  # what was decided by CLI, or lapsed, reaches the waiting task after so long
 
 
 class InStep:

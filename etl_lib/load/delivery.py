@@ -133,7 +133,8 @@ def _change(
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
     holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
     told = {(h.feed, h.entity, h.limit) for h in holds}
-    holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
+    if not only_new:  # rows that are gone change nothing then
+        holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
     any_rejected = any(count.rejected for count in counts)
     status = RunStatus.SUCCEEDED_WITH_REJECTS if any_rejected else RunStatus.SUCCEEDED
     loaded = Loaded(status=status, counts=tuple(counts), holds=tuple(holds))

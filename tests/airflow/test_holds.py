@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
-from etl_lib.metrics.holds import HoldStatus, decide, open_holds
+from etl_lib.metrics.holds import open_holds
 from local_stack.airflow_api import AirflowApi
 from tests.airflow.conftest import HELD, RunningAirflow
 
@@ -45,12 +46,15 @@ def hold_of(airflow: RunningAirflow, run_id: str) -> tuple[object, ...]:
 
 
 def answer(airflow: RunningAirflow, user: str, run_id: str, option: str, comment: str = "") -> int:
-    found = airflow.stack.airflow
-    assert found is not None
     path = f"/api/v2/dags/{HELD}/dagRuns/{run_id}/taskInstances/load/-1/hitlDetails"
     body = {"chosen_options": [option], "params_input": {"comment": comment}}
-    client = AirflowApi(found.url, user, found.password(user)).client()
-    return client.patch(path, json=body).status_code
+    return as_user(airflow, user).patch(path, json=body).status_code
+
+
+def as_user(airflow: RunningAirflow, user: str) -> httpx.Client:
+    found = airflow.stack.airflow
+    assert found is not None
+    return AirflowApi(found.url, user, found.password(user)).client()
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +114,15 @@ def test_what_is_decided_outside_airflow_ends_the_waiting_tasks_and_is_never_gre
     airflow.wait_until(lambda: load_state(airflow, newer) == "awaiting_input")
     state, tasks = airflow.ended(HELD, older, 60)
     assert (state, tasks["load"], status_of(airflow, older)) == ("failed", "failed", "superseded")
-    url = airflow.stack.etl_database_url
-    [hold] = open_holds(url, HELD)
+    [hold] = open_holds(airflow.stack.etl_database_url, HELD)
     assert hold.run_id == newer
-    assert decide(url, HELD, hold.hold_seq, HoldStatus.REFUSED, "olga", "Wrong export.")
+    path = f"/integrations/api/clients/{HELD}/holds/{hold.hold_seq}"
+    verdict = {"approve": False, "comment": "Wrong export."}
+    assert as_user(airflow, "viewer").post(path, json=verdict).status_code == 403
+    assert as_user(airflow, "admin").post(path, json=verdict).status_code == 204
+    assert as_user(airflow, "admin").post(path, json=verdict).status_code == 409
     state, tasks = airflow.ended(HELD, newer, 60)
     assert (state, tasks["load"], tasks["report"]) == ("failed", "failed", "success")
     assert status_of(airflow, newer) == "refused"
-    assert hold_of(airflow, newer) == ("refused", "olga", "Wrong export.")
+    assert hold_of(airflow, newer) == ("refused", "admin", "Wrong export.")
     assert airflow.query(_ROWS, HELD) == before
