@@ -135,6 +135,7 @@ def _change(
     told = {(h.feed, h.entity, h.limit) for h in holds}
     if not only_new:  # rows that are gone change nothing then
         holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
+    holds.sort(key=lambda hold: hold.limit != "deleted_share")  # what cannot be seen any more first
     any_rejected = any(count.rejected for count in counts)
     status = RunStatus.SUCCEEDED_WITH_REJECTS if any_rejected else RunStatus.SUCCEEDED
     loaded = Loaded(status=status, counts=tuple(counts), holds=tuple(holds))

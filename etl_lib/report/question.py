@@ -12,7 +12,8 @@ _MOST = 12  # samples that are shown
 
 def headline(client: str, hold: HeldDelivery) -> str:
     """What is asked, in one line."""
-    more = f" (and {len(hold.reasons) - 1} more)" if len(hold.reasons) > 1 else ""
+    others = len(hold.reasons) - 1
+    more = f" And {others} more reason{'s' if others > 1 else ''}." if others else ""
     return f"{client}: {hold.reasons[0]['text']}{more} Load it?"
 
 

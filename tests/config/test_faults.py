@@ -74,7 +74,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "blackout: [{from: 2026-08-14, to: 2026-08-16, reason: Rollover}]", "4:15",
         "lies in a blackout, from 14 August 2026 to 16 August 2026: Rollover."),
     "announced_without_a_reason": (
-        "owner: Ana", "owner: Ana\napprove_on: [{date: 2026-08-15}]", "4:14", "approve_on.0.reason: this key is required and missing."),
+        "owner: Ana", "owner: Ana\napprove_on: [{date: 2026-08-15}]", "4:14",
+        "approve_on.0.reason: this key is required and missing."),
     "announced_on_no_day": (
         "owner: Ana", "owner: Ana\napprove_on: [{date: 2026-02-30, reason: New year}]", "4:15",
         "approve_on.0.date"),

@@ -1,6 +1,6 @@
 // A delivery over a limit: why it waits, until when, who may decide, Approve and Refuse; afterwards who decided, and why.
 import { type ReactNode, useState } from "react";
-import { Button, HStack, Input, Text } from "@chakra-ui/react";
+import { Button, HStack, Input, List, Text } from "@chakra-ui/react";
 import { type Held, call, clientPath } from "./api";
 import { Notice, When } from "./words";
 
@@ -15,7 +15,8 @@ export function Hold({ clientId, hold, mayAct, deciders, done, children }: {
   const open = hold.status === "open";
   return (
     <Notice status={open || hold.status === "approved" ? "warning" : "info"} title={open ? "Awaiting approval; nothing was changed" : DECIDED[hold.status] ?? hold.status}>
-      <Text>{hold.reasons.map((reason) => reason.text).join(" ")} {children}</Text>
+      <List.Root ps={4}>{hold.reasons.map((reason) => <List.Item key={reason.text}>{reason.text}</List.Item>)}</List.Root>
+      {children}
       {open ? (
         <>
           <Text color="fg.muted">

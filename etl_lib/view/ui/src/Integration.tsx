@@ -44,7 +44,7 @@ export function Integration({ dagId = "" }: { dagId?: string }) {
     setOlder([...older, ...page.runs]);
     setMore(page.next_before !== null);
   };
-  const charted = [...runs].slice(0, 60).reverse().map((run) => ({ ...run, at: stamp(run.started_at) }));
+  const charted = runs.filter((run) => !run.dry_run).slice(0, 60).reverse().map((run) => ({ ...run, at: stamp(run.started_at) }));
   const rejects = rejectsByRun(data.rejects);
   return (
     <Page>

@@ -24,7 +24,7 @@ function TimeLine({ dagId, runId, report }: { dagId: string; runId: string; repo
         return (
           <HStack key={name} role="listitem" gap={3} minH="34px" wrap={{ base: "wrap", md: "nowrap" }} data-stage={name}>
             <Box width="170px" flexShrink={0}>
-              {stage ? <Status status={stage.status} words={{ ...words, succeeded: name, running: name, failed: `${name} failed` }} />
+              {stage ? <Status status={stage.status} words={{ ...words, succeeded: name, running: name, failed: `${name} failed`, awaiting_approval: `${name} waits`, refused: `${name} refused` }} />
                 : <Text as="span" color="fg.muted">{name}</Text>}
             </Box>
             <Box flex="1" minW="160px" height="10px" bg="bg.muted" borderRadius="full" position="relative" overflow="hidden">
@@ -80,7 +80,7 @@ export function Result({ dagId = "", runId = "" }: { dagId?: string; runId?: str
   const { data, error, again } = useApi<Report>(runPath(dagId, runId), LIVE_MS);
   if (!data) return <Loading error={error} />;
   const { run, words } = data;
-  const atWork = !run.ended_at;
+  const atWork = !run.ended_at && run.status !== "awaiting_approval";
   const expected = atWork && run.usual_duration_s ? new Date(new Date(run.started_at).getTime() + run.usual_duration_s * 1000).toISOString() : null;
   const sum = (entity: string, part: string) => data.counts.filter((row) => row.entity === entity).reduce((all, row) => all + Number(row[part]), 0);
   const changed = (entity: string) => ["inserted", "updated", "deleted_by_row", "deleted_by_absence"].some((part) => sum(entity, part));
@@ -93,7 +93,7 @@ export function Result({ dagId = "", runId = "" }: { dagId?: string; runId?: str
       </HStack>
       <Text fontSize="md" my={1}>{run.sentence || "Still at work."}</Text>
       <Text color="fg.muted">
-        Started <When at={run.started_at} />, {atWork ? "at work for" : "took"} {duration(run.duration_s ?? seconds(run.started_at, null))}
+        Started <When at={run.started_at} />, {run.ended_at ? "took" : atWork ? "at work for" : "waits since then,"} {duration(run.duration_s ?? seconds(run.started_at, null))}
         {run.usual_duration_s !== null && ` (usually ${duration(run.usual_duration_s)})`}
         {expected && (new Date(expected) > new Date() ? <>, expected to end <When at={expected} /></> : ", longer than usual")}
         {run.delivered_on && `, delivery of ${run.delivered_on}`}. <Link to={clientPage(dagId)}>All runs of this school</Link> {error}
