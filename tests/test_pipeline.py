@@ -81,3 +81,15 @@ def test_the_question_says_why_how_much_and_until_when_without_a_value(
     assert "| enrollments | enrollment | 260 | 0 | 0 | 260 | 40 | 0 |" in text
     assert "`***`: delete" in text and f"{hold.lapses_at:%d %B %Y}" in text
     assert not [key for key in ("e7", "p7", "Doe") if f"`{key}`" in text]
+
+
+def test_a_late_delivery_of_changes_has_ended_its_run_when_it_waits_for_approval(
+    tmp_path: Path, database_url: str
+) -> None:
+    school = School(tmp_path, database_url)
+    run, *_ = school.prepare(many(3))
+    with pytest.raises(NeedsApproval), recorded(run, "extract"):
+        raise NeedsApproval.of("LATE_CHANGES", "It came after a newer one.")
+    assert do_report(run).status == "awaiting_approval"
+    ended = "SELECT ended_at IS NOT NULL FROM etl.run WHERE run_id = %s"
+    assert one(run, ended) == (True,)

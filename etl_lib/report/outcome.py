@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from etl_lib.errors import Fault
 from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated
+from etl_lib.metrics.holds import HoldStatus, hold_of_run
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import GREEN, RunStatus
 from etl_lib.report.outbox import delivery_name, write_reports
@@ -73,13 +74,19 @@ def report(
         files = write_reports(
             run.outbox, extracted.resolved.mapping.client, name, words, rows, counts, faults
         )
-    if status == RunStatus.AWAITING_APPROVAL and run.wishes.wait:
+    if status == RunStatus.AWAITING_APPROVAL and _waits(run):
         ledger.wait_for_approval(run, words)
     else:
         ledger.end_run(run, status, words)
     if status in GREEN:
         run.workspace.delete_all()
     return Outcome(status, words, counts, files)
+
+
+def _waits(run: Run) -> bool:
+    """Whether a task of Airflow's waits for the answer; a late delivery of changes ends its run."""
+    hold = hold_of_run(run.database_url, run) if run.wishes.wait else None
+    return hold is not None and hold.status == HoldStatus.OPEN
 
 
 def _additions_only(run: Run, extracted: Extracted) -> str:

@@ -65,6 +65,11 @@ class RunningAirflow:
         with psycopg.connect(self.stack.etl_database_url) as connection:
             return connection.execute(text.encode(), values).fetchall()
 
+    def edit(self, text: str, *values: object) -> None:
+        """Change the ETL database as somebody with a SQL prompt would."""
+        with psycopg.connect(self.stack.etl_database_url) as connection:
+            connection.execute(text.encode(), values)
+
     def logs(self) -> str:
         """Everything that Airflow and its tasks have logged."""
         home = self.stack.home

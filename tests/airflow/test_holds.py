@@ -51,6 +51,13 @@ def answer(airflow: RunningAirflow, user: str, run_id: str, option: str, comment
     return as_user(airflow, user).patch(path, json=body).status_code
 
 
+def question(airflow: RunningAirflow, run_id: str) -> dict[str, Any]:
+    """What Airflow asks; empty while the task is not asking."""
+    path = f"/api/v2/dags/{HELD}/dagRuns/{run_id}/taskInstances/load/-1/hitlDetails"
+    found = airflow.api.client().get(path)
+    return dict(found.json()) if found.status_code == 200 else {"subject": ""}
+
+
 def as_user(airflow: RunningAirflow, user: str) -> httpx.Client:
     found = airflow.stack.airflow
     assert found is not None
@@ -85,18 +92,23 @@ def test_a_dry_run_of_the_trigger_form_changes_nothing_and_says_what_it_would_do
     assert airflow.query("SELECT FROM etl.hold WHERE client_id = %s", HELD) == []
 
 
-def test_a_held_load_waits_without_a_slot_and_only_who_may_can_approve(
+def test_a_held_load_waits_until_who_may_approves_and_asks_again_when_the_plan_changed(
     airflow: RunningAirflow, loaded: None
 ) -> None:
     before = airflow.query(_ROWS, HELD)
     run_id = held_run(airflow, "night_2")
     assert status_of(airflow, run_id) == "awaiting_approval"
     assert airflow.query(_ROWS, HELD) == before
-    asked = airflow.api.get(f"/dags/{HELD}/dagRuns/{run_id}/taskInstances/load/-1/hitlDetails")
+    asked = question(airflow, run_id)
     assert "Would" in asked["subject"] and asked["options"] == ["Approve", "Refuse"]
     assert "| users | person | 31 |" in asked["body"]
     assert "***" in asked["body"]
     assert answer(airflow, "viewer", run_id, "Approve") == 403
+    airflow.edit("UPDATE core.result SET score = score + 1 WHERE client_id = %s", HELD)
+    assert answer(airflow, "admin", run_id, "Approve", "They say so.") == 200
+    airflow.wait_until(lambda: "The plan has changed" in question(airflow, run_id)["subject"])
+    airflow.wait_until(lambda: load_state(airflow, run_id) == "awaiting_input")
+    assert airflow.query(_ROWS, HELD) == before
     assert answer(airflow, "admin", run_id, "Approve", "The school says so.") == 200
     state, tasks = airflow.ended(HELD, run_id)
     assert (state, tasks["load"]) == ("success", "success")
