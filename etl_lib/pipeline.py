@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from etl_lib.config.entity import Entity
@@ -24,7 +23,7 @@ from etl_lib.metrics.holds import (
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
 from etl_lib.report import Outcome, report, status_of
-from etl_lib.report.question import body, headline, time_left
+from etl_lib.report.question import Question
 from etl_lib.run import Progress, Run
 
 if TYPE_CHECKING:
@@ -134,14 +133,13 @@ def do_load(run: Run, answer: Answer | None = None) -> Plan:
         return plan
 
 
-def question(run: Run) -> tuple[str, str, timedelta]:
-    """What the run's open hold asks: headline, body in Markdown, and how long it may wait."""
+def question(run: Run) -> Question:
+    """What the run's open hold asks."""
     hold = hold_of_run(run.database_url, run)
     extracted = _recalled(run, Extracted, "extract")
     if hold is None:
         raise LookupError(f"the run {run.run_id} of {run.dag_id} asks nothing")
-    client = extracted.resolved.mapping.client
-    return headline(client, hold), body(extracted, hold), time_left(hold)
+    return Question.of(extracted, hold)
 
 
 def end_hold(run: Run) -> None:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator, Param
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskAwaitingInput,
+)
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from etl_lib.awaiting import APPROVE, REFUSE
@@ -157,10 +162,17 @@ class LoadOperator(ClientOperator, HITLOperator):  # type: ignore[misc]
                 return
             except NeedsApproval:
                 do_report(run)
-                self.subject, self.body, self.response_timeout = question(run)
-        HITLOperator.execute(self, context)  # parks the task
+                asked = question(run)
+        self.subject, self.body, self.response_timeout = asked.headline, asked.body, asked.time_left
+        try:
+            HITLOperator.execute(self, context)
+        except TaskAwaitingInput as parked:
+            parked.kwargs = {
+                "hold_seq": asked.hold_seq
+            }  # an answer is about this plan and no other
+            raise
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
+    def execute_complete(self, context: Context, event: dict[str, Any], hold_seq: int) -> None:
         """Plan again and load when it was approved; asks anew when the plan has changed meanwhile."""
         from etl_lib.pipeline import do_load, is_loaded
 
@@ -169,21 +181,22 @@ class LoadOperator(ClientOperator, HITLOperator):  # type: ignore[misc]
             if is_loaded(run):
                 return
             try:
-                do_load(run, self._answer(context, event))
+                do_load(run, self._answer(context, event, hold_seq))
             except NeedsApproval as error:
                 # Airflow keeps the text of a question for as long as a try lasts: the next try asks
                 raise AirflowException(str(error)) from None
 
-    def _answer(self, context: Context, event: dict[str, Any]) -> Answer:
+    def _answer(self, context: Context, event: dict[str, Any], hold_seq: int) -> Answer:
         from etl_lib.metrics.holds import Answer, HoldStatus
 
         if event.get("error_type") == "timeout":
-            return Answer(HoldStatus.LAPSED)
+            return Answer(hold_seq, HoldStatus.LAPSED)
         said = HITLOperator.execute_complete(self, context, event)
         approved = said["chosen_options"] == [APPROVE]
         by = (said["responded_by_user"] or {}).get("name", "")
         comment = str((said["params_input"] or {}).get("comment") or "")
-        return Answer(HoldStatus.APPROVED if approved else HoldStatus.REFUSED, by, comment)
+        status = HoldStatus.APPROVED if approved else HoldStatus.REFUSED
+        return Answer(hold_seq, status, by, comment)
 
 
 class ReportOperator(ClientOperator):

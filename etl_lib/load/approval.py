@@ -63,16 +63,16 @@ def ask(run: Run, extracted: Extracted, plan: Plan, is_whole: bool) -> None:
 
 
 def settle_answer(run: Run, answer: Answer) -> None:
-    """Record what was said about the run's hold, unless it is decided already: the first word counts.
+    """Record what was said about a hold, unless it is decided already: the first word counts.
 
-    Raises Refused or Superseded when the delivery may not be loaded.
+    Raises Refused or Superseded when the delivery may not be loaded. An answer about an older plan of
+    the run's decides nothing about its newest.
     """
-    hold = hold_of_run(run.database_url, run)
+    url, said = run.database_url, answer
+    decide(url, run.client_id, said.hold_seq, said.status, said.by, said.comment)
+    hold = hold_of_run(url, run)
     if hold and hold.status == HoldStatus.OPEN:
-        decide(
-            run.database_url, run.client_id, hold.hold_seq, answer.status, answer.by, answer.comment
-        )
-        hold = hold_of_run(run.database_url, run)
+        return  # planned again, and asked about again
     if hold and hold.status == HoldStatus.SUPERSEDED:
         raise Superseded.of("SUPERSEDED", hold.comment or "A newer delivery has come.")
     if hold and hold.status != HoldStatus.APPROVED:

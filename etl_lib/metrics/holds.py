@@ -65,6 +65,7 @@ class HeldDelivery:
 class Answer:
     """What was said about a hold: by a person, or (LAPSED) by the clock."""
 
+    hold_seq: int
     status: HoldStatus
     by: str = ""
     comment: str = ""

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 from etl_lib.manifest import Extracted
 from etl_lib.metrics.holds import HeldDelivery
 
 _MOST = 12  # samples that are shown
+
+
+@dataclass(frozen=True)
+class Question:
+    """A hold as Airflow asks about it; `time_left`: until it lapses, at least a second."""
+
+    hold_seq: int
+    headline: str
+    body: str
+    time_left: timedelta
+
+    @classmethod
+    def of(cls, extracted: Extracted, hold: HeldDelivery) -> Self:
+        """The question about this hold."""
+        left = max(hold.lapses_at - datetime.now(UTC), timedelta(seconds=1))
+        client = extracted.resolved.mapping.client
+        return cls(hold.hold_seq, headline(client, hold), body(extracted, hold), left)
 
 
 def headline(client: str, hold: HeldDelivery) -> str:
@@ -53,11 +72,6 @@ def body(extracted: Extracted, hold: HeldDelivery) -> str:
         "refused. On approval it is planned again; if the plan has changed, you are asked once more.",
     ]
     return "\n".join(lines)
-
-
-def time_left(hold: HeldDelivery) -> timedelta:
-    """How long a person may take from now on; at least a second."""
-    return max(hold.lapses_at - datetime.now(UTC), timedelta(seconds=1))
 
 
 def _sample(one: dict[str, object]) -> str:

@@ -109,6 +109,16 @@ def test_the_same_counts_over_other_rows_are_another_plan(night: School) -> None
     assert again.status == "open"
 
 
+def test_an_answer_about_an_older_plan_decides_nothing_about_the_newest(night: School) -> None:
+    old = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
+    load(*night.prepare(fewer(10), run_id="between", delivery_seq=20261124_000004))
+    new = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
+    assert new.hold_seq != old.hold_seq
+    settle_answer(night.run("r", Wishes()), Answer(old.hold_seq, HoldStatus.APPROVED, "vera"))
+    again = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
+    assert (again.hold_seq, again.status, again.decided_by) == (new.hold_seq, "open", None)
+
+
 def test_a_refused_plan_stays_refused_in_every_later_run_of_the_delivery(night: School) -> None:
     hold = held(night, fewer(), run_id="r", delivery_seq=20261124_000001)
     say(night, hold, HoldStatus.REFUSED)
@@ -148,7 +158,7 @@ def test_a_hold_lapses_at_its_time_and_may_be_asked_about_anew(night: School) ->
     assert query(night, "SELECT status, decided_by FROM etl.hold") == [("lapsed", None)]
     run, *_ = night.prepare(fewer(), run_id="r", delivery_seq=20261124_000001)
     with pytest.raises(Refused, match="HOLD_LAPSED"):
-        settle_answer(run, Answer(HoldStatus.LAPSED))
+        settle_answer(run, Answer(hold.hold_seq, HoldStatus.LAPSED))
     assert held(night, fewer(), run_id="new", delivery_seq=20261124_000001).status == "open"
 
 
@@ -164,7 +174,7 @@ def test_a_newer_delivery_takes_the_place_of_one_that_waits(
     assert not say(night, hold, HoldStatus.APPROVED)
     run, *_ = given = night.prepare(fewer(), run_id="older", delivery_seq=20261124_000001)
     with pytest.raises(Superseded, match="in its place"):
-        settle_answer(run, Answer(HoldStatus.REFUSED))
+        settle_answer(run, Answer(hold.hold_seq, HoldStatus.REFUSED))
     with psycopg.connect(night.database_url) as connection:
         connection.execute(
             "INSERT INTO etl.delivery (client_id, delivery_seq, delivery_id, delivered_on, received_at) "
