@@ -28,6 +28,10 @@ PARAMS = {
         False, type="boolean", title="Approve",
         description="Load although a limit is exceeded: you have asked the school.",
     ),
+    "dry_run": Param(
+        False, type="boolean", title="Dry run",
+        description="Do everything but the change: the tab Result shows what would happen.",
+    ),
 }  # fmt: skip
 
 

@@ -74,6 +74,14 @@ class NeedsApproval(EtlError):
     """A person decides whether this delivery is loaded; nothing was changed."""
 
 
+class Refused(EtlError):
+    """The delivery is not loaded: a person has refused it, or nobody approved it in time."""
+
+
+class Paused(EtlError):
+    """The mapping says that nothing is loaded on this day."""
+
+
 class NotNow(EtlError):
     """What a person asked for cannot begin at the moment; he asks again later."""
 

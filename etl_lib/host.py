@@ -11,6 +11,7 @@ from airflow.api_fastapi.core_api.security import get_user
 from cachetools import TTLCache, cached
 from fastapi import Depends
 
+from etl_lib.awaiting import resume_decided
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
 from etl_lib.errors import NotNow
@@ -33,6 +34,7 @@ def airflow_host(project: Project) -> Host:
         check_now=_check_now,
         paused=_paused,
         archives=lambda client_id: [_archive(project).at("archive", client_id)],
+        resume=lambda: resume_decided(database_url()),
     )
 
 

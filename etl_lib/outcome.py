@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _LOOK_BACK = timedelta(days=2)  # what a scheduler that starts looks through
 _OVERLAP = timedelta(minutes=5)
 _PAUSE_MAX_S = 60
+_DECISIONS_S = 5  # what was decided by CLI, or lapsed, reaches the waiting task after so long
 
 
 class InStep:
@@ -56,9 +57,16 @@ class InStep:
             wait=wait_exponential(max=_PAUSE_MAX_S), before_sleep=before_sleep_log(log, logging.WARNING)
         )  # fmt: skip
         while True:
-            self._woken.wait()
+            woken = self._woken.wait(_DECISIONS_S)
             self._woken.clear()
-            again(self.once)
+            again(self.once if woken else self.resume)
+
+    def resume(self) -> None:
+        """Tell tasks that wait for a person what has been decided elsewhere."""
+        from etl_lib.awaiting import resume_decided
+        from etl_lib.database import database_url
+
+        resume_decided(database_url())
 
     def once(self) -> None:
         """Look at what Airflow knows since the last time, and record it."""
@@ -73,6 +81,7 @@ class InStep:
             log.warning("The run %s of %s had not told its end; it is recorded.", run_id, dag_id)
             self._why.pop((dag_id, run_id), None)
         self._since = begun
+        self.resume()
 
 
 def _of_airflow(

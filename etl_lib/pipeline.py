@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING, TypeVar
 
 from etl_lib.config.entity import Entity
 from etl_lib.config.project import Project, ResolvedMapping
-from etl_lib.errors import EtlError, Fault, FixTheSetup
-from etl_lib.manifest import Extracted, Loaded, Transformed, Validated, manifest_key
+from etl_lib.errors import EtlError, Fault, FixTheSetup, Paused
+from etl_lib.manifest import Extracted, Transformed, Validated, manifest_key
+from etl_lib.metrics.holds import (
+    HoldStatus,
+    decide,
+    hold_of_run,
+    planned_by,
+    record_dry_run,
+    settle_identical,
+)
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
 from etl_lib.report import Outcome, report, status_of
+from etl_lib.report.question import Question
 from etl_lib.run import Progress, Run
 from etl_lib.storage import disk_full
 
 if TYPE_CHECKING:
     from etl_lib.extract import PgpKeys, Source
-    from etl_lib.load import Plan
+    from etl_lib.metrics.holds import Answer, Plan
 
 # Each stage imports its libraries when it runs: a run with nothing new never pays for pandas or GX.
 STAGES = ("extract", "validate", "transform", "load")
@@ -63,13 +72,24 @@ def do_extract(
             return known
         ledger = Ledger(run.database_url)
         resolved = frozen_mapping(run, resolve)
+        refuse_in_blackout(run, resolved)
         source = source_of(resolved)
         extracted = extract(watched, resolved, source, ledger, lambda: keys_of(resolved))
         ledger.describe(extracted.delivery)
         fault = nothing_new(extracted)
         if said := [*([fault] if fault else ()), *extracted.notes]:
             ledger.say(run, "extract", said)
+        if fault and not run.wishes.dry_run and extracted.resolved.mapping.all_full:
+            settle_identical(run.database_url, run, extracted.delivery)
         return _kept(run, "extract", extracted)
+
+
+def refuse_in_blackout(run: Run, resolved: ResolvedMapping) -> None:
+    """Raise Paused on a day on which the mapping lets nothing load; a dry run may always look."""
+    mapping = resolved.mapping
+    pause = mapping.blackout_on(mapping.local_date(run.started_at))
+    if pause and not run.wishes.dry_run:
+        raise Paused.of("BLACKOUT", f"Nothing is loaded {pause.words}.")
 
 
 def nothing_new(extracted: Extracted) -> Fault | None:
@@ -100,26 +120,53 @@ def do_transform(run: Run) -> Transformed:
         return _kept(run, "transform", transform(watched, extracted, validated))
 
 
-def do_load(run: Run) -> Plan:
-    """Change the tables, or only plan to when the run is a dry one."""
-    from etl_lib.load import load
+def do_load(run: Run, answer: Answer | None = None) -> Plan:
+    """Change the tables, or only plan to when the run is a dry one; `answer`: what a person, or the
+    clock, said about the run's hold. Raises Refused or Superseded instead of planning again."""
+    from etl_lib.load import load, settle_answer
 
     with recorded(run, "load") as watched:
+        if answer:
+            settle_answer(run, answer)
         extracted = _recalled(run, Extracted, "extract")
         validated = _recalled(run, Validated, "validate")
         transformed = _recalled(run, Transformed, "transform")
-        return load(watched, extracted, validated, transformed)
+        plan = load(watched, extracted, validated, transformed)
+        if run.wishes.dry_run:
+            record_dry_run(run.database_url, run, plan)
+        return plan
 
 
-def do_report(run: Run, planned: Loaded | None = None) -> Outcome:
-    """Say what became of the run, from what its stages have recorded; `planned`: of a dry run."""
+def question(run: Run) -> Question:
+    """What the run's open hold asks."""
+    hold = hold_of_run(run.database_url, run)
+    extracted = _recalled(run, Extracted, "extract")
+    if hold is None:
+        raise LookupError(f"the run {run.run_id} of {run.dag_id} asks nothing")
+    return Question.of(extracted, hold)
+
+
+def end_hold(run: Run) -> None:
+    """The run ends although its hold is open: its task was ended in Airflow. May be repeated."""
+    hold = hold_of_run(run.database_url, run)
+    if hold is None or hold.status != HoldStatus.OPEN:
+        return
+    decide(run.database_url, run.client_id, hold.hold_seq, HoldStatus.ENDED, "", "")
+    ledger = Ledger(run.database_url)
+    text = "The task that waited for approval was ended in Airflow."
+    ledger.say(run, "load", [Fault("HOLD_ENDED", text)])
+    ledger.end_stage(run, "load", RunStatus.REFUSED)
+
+
+def do_report(run: Run) -> Outcome:
+    """Say what became of the run, from what its stages have recorded."""
     return report(
         run,
         Ledger(run.database_url).stopped_by(run),
         _remembered(run, Extracted, "extract"),
         _remembered(run, Validated, "validate"),
         _remembered(run, Transformed, "transform"),
-        planned,
+        planned_by(run.database_url, run) if run.wishes.dry_run else None,
     )
 
 
@@ -144,7 +191,7 @@ def run_all(
     except Exception:
         do_report(run)
         raise
-    return do_report(run, plan.loaded if plan and run.wishes.dry_run else None), plan
+    return do_report(run), plan
 
 
 @contextmanager

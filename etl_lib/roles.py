@@ -23,7 +23,11 @@ _READS = (
     "Website", "DAG Runs", "Task Instances", "Task Logs", "XComs", "Plugins", "DAG Versions",
     "DAG Warnings", "DAG Dependencies", "DAG Code", "HITL Detail", "My Profile", "My Password",
 )  # fmt: skip
-_EDITS = ("My Profile", "My Password")
+_EDITS = (
+    "My Profile",
+    "My Password",
+    "HITL Detail",
+)  # whom to answer: the DAG's access_control says
 _MENUS = ("DAGs", "DAG Runs", "Browse", "Docs", "Documentation")
 BASE = (
     *(("can_read", name) for name in _READS),

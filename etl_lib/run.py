@@ -16,7 +16,8 @@ class Wishes:
 
     dry_run: bool = False
     approve: bool = False
-    wait: bool = True
+    by: str = ""  # who started the run, where that is known
+    wait: bool = True  # a hold is waited for, by Airflow; `etl run` ends with it
 
 
 @dataclass(frozen=True)

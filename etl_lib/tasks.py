@@ -9,17 +9,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import BaseOperator, Param
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskAwaitingInput,
+)
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from etl_lib.awaiting import APPROVE, REFUSE
 from etl_lib.config.project import Project, ResolvedMapping
-from etl_lib.errors import EtlError, FixTheSetup, TryAgain
+from etl_lib.errors import EtlError, FixTheSetup, NeedsApproval, TryAgain
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from etl_lib.extract import PgpKeys, Source
+    from etl_lib.metrics.holds import Answer
     from etl_lib.run import Run
 
 
@@ -69,6 +77,7 @@ class ExtractOperator(ClientOperator):
             is_loaded,
             nothing_new,
             recorded,
+            refuse_in_blackout,
         )
 
         with airflow_outcome():
@@ -79,6 +88,7 @@ class ExtractOperator(ClientOperator):
                 return
             with recorded(run, "extract"):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
+                refuse_in_blackout(run, resolved)
             until = waits_until(context, resolved)
             if event is None and not look(resolved, source_of(resolved, project), None).whole:
                 Ledger(run.database_url).wait(run, "extract")
@@ -118,14 +128,75 @@ class TransformOperator(StageOperator):
         do_transform(run)
 
 
-class LoadOperator(StageOperator):
-    """Loads the delivery in one transaction; over a limit it changes nothing and asks."""
+class LoadOperator(ClientOperator, HITLOperator):  # type: ignore[misc]
+    """Loads the delivery in one transaction; over a limit it changes nothing and asks a person.
 
-    def stage(self, run: Run) -> None:
-        """Load."""
-        from etl_lib.pipeline import do_load
+    While it asks it takes no worker slot. Who may answer: who may edit the integration in Airflow.
+    What was decided is a row of the ETL database, so a retry or a cleared task honours it.
+    """
 
-        do_load(run)
+    def __init__(self, **kwargs: Any) -> None:
+        comment = Param(
+            "",
+            type="string",
+            title="Comment",
+            description="Recorded with your name.",
+            source="task",
+        )
+        kwargs["params"] = {"comment": comment}  # of the answer's form; the run's own are the DAG's
+        super().__init__(
+            subject="Load this delivery?", options=[APPROVE, REFUSE],
+            response_timeout=timedelta(hours=72), **kwargs,
+        )  # fmt: skip
+
+    def execute(self, context: Context) -> None:
+        """Load, or ask."""
+        from etl_lib.pipeline import do_load, do_report, is_loaded, question
+
+        with airflow_outcome():
+            run = run_of(context, self.client_id, self.include)
+            if is_loaded(run):
+                return
+            try:
+                do_load(run)
+                return
+            except NeedsApproval:
+                do_report(run)
+                asked = question(run)
+        self.subject, self.body, self.response_timeout = asked.headline, asked.body, asked.time_left
+        try:
+            HITLOperator.execute(self, context)
+        except TaskAwaitingInput as parked:
+            parked.kwargs = {
+                "hold_seq": asked.hold_seq
+            }  # an answer is about this plan and no other
+            raise
+
+    def execute_complete(self, context: Context, event: dict[str, Any], hold_seq: int) -> None:
+        """Plan again and load when it was approved; asks anew when the plan has changed meanwhile."""
+        from etl_lib.pipeline import do_load, is_loaded
+
+        with airflow_outcome():
+            run = run_of(context, self.client_id, self.include)
+            if is_loaded(run):
+                return
+            try:
+                do_load(run, self._answer(context, event, hold_seq))
+            except NeedsApproval as error:
+                # Airflow keeps the text of a question for as long as a try lasts: the next try asks
+                raise AirflowException(str(error)) from None
+
+    def _answer(self, context: Context, event: dict[str, Any], hold_seq: int) -> Answer:
+        from etl_lib.metrics.holds import Answer, HoldStatus
+
+        if event.get("error_type") == "timeout":
+            return Answer(hold_seq, HoldStatus.LAPSED)
+        said = HITLOperator.execute_complete(self, context, event)
+        approved = said["chosen_options"] == [APPROVE]
+        by = (said["responded_by_user"] or {}).get("name", "")
+        comment = str((said["params_input"] or {}).get("comment") or "")
+        status = HoldStatus.APPROVED if approved else HoldStatus.REFUSED
+        return Answer(hold_seq, status, by, comment)
 
 
 class ReportOperator(ClientOperator):
@@ -133,10 +204,11 @@ class ReportOperator(ClientOperator):
 
     def execute(self, context: Context) -> None:
         """Report."""
-        from etl_lib.pipeline import do_report
+        from etl_lib.pipeline import do_report, end_hold
 
         with airflow_outcome():
             run = run_of(context, self.client_id, self.include)
+            end_hold(run)
             outcome = do_report(run)
             self.log.info("%s: %s", outcome.status, outcome.sentence)
 
@@ -190,7 +262,11 @@ def run_of(context: Context, client_id: str, include: str) -> Run:
         archive=storage.at("archive", client_id),
         workspace=storage.at("staging", client_id, folder_name(dag_run.run_id)),
         outbox=folders.at("clients", client_id, "outbox"),
-        wishes=Wishes(approve=bool(params.get("approve", False))),
+        wishes=Wishes(
+            approve=bool(params.get("approve", False)),
+            dry_run=bool(params.get("dry_run", False)),
+            by=getattr(dag_run, "triggering_user_name", None) or "",
+        ),
     )
 
 

@@ -7,6 +7,7 @@ import os
 import typer
 
 from etl_lib.cli.check import check, schema
+from etl_lib.cli.decide import approve, refuse
 from etl_lib.cli.docs import docs
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.read import read
@@ -28,6 +29,8 @@ app.command()(run)
 app.command()(read)
 app.command()(trace)
 app.command()(roles)
+app.command()(approve)
+app.command()(refuse)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
+from etl_lib.cli.decide import who
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.database import database_url
 from etl_lib.errors import FixTheSetup
@@ -61,7 +62,9 @@ def run(
                 completed=progress.rows, total=progress.rows_total,
             )  # fmt: skip
 
-        this_run = local_run(client, Wishes(dry_run=dry_run, approve=approve, wait=False), show)
+        this_run = local_run(
+            client, Wishes(dry_run=dry_run, approve=approve, by=who(), wait=False), show
+        )
         from etl_lib.extract import LocalSource, keys_of_environment
 
         outcome, plan = run_all(
@@ -107,11 +110,14 @@ def local_run(client_id: str, wishes: Wishes, progress: Any) -> Run:
     )
 
 
+_SAYS_NO = (RunStatus.AWAITING_APPROVAL, RunStatus.REFUSED, RunStatus.SUPERSEDED)
+
+
 def exit_code(status: RunStatus) -> int:
     """0 for a green run, 1 for one that waits for a person, 2 for bad input or set-up."""
     if status in GREEN:
         return 0
-    return 1 if status in (RunStatus.AWAITING_APPROVAL, RunStatus.SUPERSEDED) else 2
+    return 1 if status in _SAYS_NO else 2
 
 
 def as_dict(run: Run, outcome: Outcome, samples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from etl_lib.config.entity import Entity, EntityField
 from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed, Mapping, ValueFormat
+from etl_lib.config.pauses import faults_of_days
 from etl_lib.errors import Fault
 
 HOOK_PACKAGE = "etl_hooks"
@@ -61,6 +62,7 @@ def lint(mapping: Mapping, entities: dict[str, Entity], place_of: PlaceOf) -> li
             findings += _feed(mapping, entities, name, layout.feed, path)
     findings += _shared_columns(mapping)
     findings += _precedence(mapping, entities)
+    findings += faults_of_days(mapping.approve_on, mapping.blackout, mapping.additions_only)
     faults = [
         Fault("MAPPING_INVALID", f"{_dotted(path)}: {text}", place_of(path), hint)
         for path, text, hint in findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time
+from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from etl_lib.config.entity import Model, Name
+from etl_lib.config.pauses import Announced, AnnouncedDays, Pause, Pauses, covering
 
 CLIENT_ID = r"^[a-z][a-z0-9_]{1,47}$"
 ClientId = Annotated[str, Field(pattern=CLIENT_ID)]
@@ -57,6 +59,11 @@ def _timezone(value: str) -> str:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def part_of(share: float, rows: int) -> Fraction:
+    """The share of so many rows as it is written, exactly: 0.57 of 100 is 57, which no float says."""
+    return Fraction(str(share)) * rows
 
 
 class FileFormat(Model):
@@ -647,6 +654,18 @@ class Mapping(Model):
     format: FileFormat = Field(FileFormat(), description="For every feed that says nothing else.")
     values: ValueFormat = Field(ValueFormat(), description="For every feed that says nothing else.")
     limits: Limits = Field(Limits(), description="For every feed that says nothing else.")
+    approval_hours: float = Field(
+        72, gt=0, le=24 * 30, description="So long a delivery over a limit waits for a person."
+    )
+    approve_on: AnnouncedDays = Field(
+        (),
+        description="Deliveries of these days pass the limits of `hold`: announced by the school.",
+    )
+    blackout: Pauses = Field((), description="On these days nothing is loaded.")
+    additions_only: Pauses = Field(
+        (),
+        description="On these days new and returning rows are written; changes and deletions wait.",
+    )
     feeds: dict[Name, Feed] = Field(
         description="The school's kinds of files.",
     )
@@ -666,11 +685,28 @@ class Mapping(Model):
         """The client's time zone."""
         return ZoneInfo(self.timezone)
 
+    @property
+    def all_full(self) -> bool:
+        """Whether every feed brings all its records each time, so that a delivery needs no other."""
+        return all(feed.content == "full" for feed in self.feeds.values())
+
     def at(self, day: date) -> Mapping:
         """The mapping with every feed in the layout of `day`."""
         if not any(feed.layouts for feed in self.feeds.values()):
             return self
         return self.model_copy(update={"feeds": {n: f.at(day) for n, f in self.feeds.items()}})
+
+    def announced_for(self, day: date) -> Announced | None:
+        """What was announced for deliveries of `day`."""
+        return next((one for one in self.approve_on if one.date == day), None)
+
+    def blackout_on(self, day: date) -> Pause | None:
+        """Why nothing is loaded on `day`, or None."""
+        return covering(self.blackout, day)
+
+    def additions_only_on(self, day: date) -> Pause | None:
+        """Why only new rows are written on `day`, or None."""
+        return covering(self.additions_only, day)
 
     def local_date(self, instant: datetime) -> date:
         """The client's calendar day at `instant`."""

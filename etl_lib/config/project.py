@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from etl_lib.config.entity import LOAD_ORDER, Entity, Model
 from etl_lib.config.environment import Environment, environment_name
@@ -55,6 +55,10 @@ class ResolvedMapping(Model):
     environment: str
     mapping: Mapping
     entities: dict[str, Entity]
+    announced_at: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where each day of `approve_on` is written: file, line, column.",
+    )
 
     @property
     def client_id(self) -> str:
@@ -184,8 +188,15 @@ class Project:
             raise FixTheMapping(faults)
         used = {name for feed in mapping.feeds.values() for name in feed.entities}
         entities = {n: e for n, e in self.entities.items() if n in used}
+        places = {
+            one.date.isoformat(): place_of(layers, ("approve_on", number))
+            for number, one in enumerate(mapping.approve_on)
+        }
         return ResolvedMapping(
-            environment=self.environment_name, mapping=mapping, entities=entities
+            environment=self.environment_name,
+            mapping=mapping,
+            entities=entities,
+            announced_at=places,
         )
 
     def layers(self, client_id: str) -> list[YamlFile]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -12,15 +11,16 @@ from psycopg import sql
 
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.database import Connection, connected
-from etl_lib.errors import AskTheSchool, Fault, NeedsApproval, Superseded
+from etl_lib.errors import AskTheSchool, Fault, Superseded
+from etl_lib.load.approval import additions_only, ask, is_approved
 from etl_lib.load.limits import over_fail_limit, over_hold_limits
 from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
 from etl_lib.load.references import count_unresolved, reject_unknown
 from etl_lib.load.staging import Staged, stage
 from etl_lib.load.tables import table
 from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated, masked
+from etl_lib.metrics.holds import Plan, settle_older
 from etl_lib.metrics.ledger import (
-    Ledger,
     RejectedRow,
     current_delivery,
     record_load,
@@ -46,17 +46,9 @@ _LEFT_ALONE = {
 class _Rollback(Exception):
     """Ends the transaction without a change; carries what it would have done."""
 
-    def __init__(self, loaded: Loaded, plan: list[dict[str, Any]]) -> None:
-        self.loaded, self.plan = loaded, plan
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         super().__init__()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a load did or would do: counts, and masked samples of the changed rows by entity."""
-
-    loaded: Loaded
-    samples: list[dict[str, Any]]
 
 
 def load(run: Run, extracted: Extracted, validated: Validated, transformed: Transformed) -> Plan:
@@ -64,26 +56,29 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
 
     A run that has been loaded before gets its recorded counts and changes nothing. A dry run is the
     same transaction, always rolled back, with samples. Raises NeedsApproval over a hold limit (the
-    hold is recorded, nothing is changed), AskTheSchool over a fail limit, Superseded for a full
-    delivery older than the loaded one, TryAgain when the database or the client's lock is not free.
+    hold is recorded, nothing is changed), Refused when a person has refused this very plan,
+    AskTheSchool over a fail limit, Superseded for a full delivery older than the loaded one or one
+    that waits, TryAgain when the database or the client's lock is not free.
     """
+    delivery, resolved = extracted.delivery, extracted.resolved
     with connected(run.database_url) as connection:
         ensure_history_partition(connection)
     try:
         with connected(run.database_url) as connection:
             if done := _lock_and_look(connection, run, extracted):
                 return Plan(done, [])
-            loaded, samples = _change(connection, run, extracted, validated, transformed)
-            if run.wishes.dry_run or (loaded.holds and not run.wishes.approve):
-                raise _Rollback(loaded, samples)
-            return Plan(loaded, samples)
+            plan = _change(connection, run, extracted, validated, transformed)
+            if run.wishes.dry_run:
+                raise _Rollback(plan)
+            if plan.loaded.holds and not is_approved(connection, run, extracted, plan):
+                raise _Rollback(plan)
+            settle_older(connection, run, delivery, _all_full(resolved))
+            return plan
     except _Rollback as rolled_back:
-        loaded, samples = rolled_back.loaded, rolled_back.plan
+        plan = rolled_back.plan
     if not run.wishes.dry_run:
-        plan = {"counts": [count.model_dump() for count in loaded.counts], "samples": samples}
-        Ledger(run.database_url).open_hold(run, extracted.delivery.delivery_id, loaded.holds, plan)
-        raise NeedsApproval([Fault("HOLD_LIMIT", hold.text, hold.feed) for hold in loaded.holds])
-    return Plan(loaded, samples)
+        ask(run, extracted, plan, _all_full(resolved))
+    return plan
 
 
 def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Loaded | None:
@@ -116,7 +111,7 @@ def _all_full(resolved: ResolvedMapping) -> bool:
 def _change(
     connection: Connection, run: Run, extracted: Extracted, validated: Validated,
     transformed: Transformed,
-) -> tuple[Loaded, list[dict[str, Any]]]:  # fmt: skip
+) -> Plan:  # fmt: skip
     resolved, delivery = extracted.resolved, extracted.delivery
     row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
     assert row is not None
@@ -124,10 +119,11 @@ def _change(
     connection.execute("SET LOCAL temp_buffers = '64MB'")
     staged = list(_staged(connection, run, resolved, validated, transformed))
     before = {e: _rows(connection, run.client_id, e) for e in resolved.entities}
+    only_new = additions_only(run, resolved) is not None
     counts, rejects = [], {}
     for one in staged:
         count, rejects[one.fill.name] = _load_fill(
-            connection, run, one, staged, resolved, validated, stamp
+            connection, run, one, staged, resolved, validated, stamp, only_new
         )
         counts.append(count)
     counts = [
@@ -146,16 +142,50 @@ def _change(
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
     holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
     told = {(h.feed, h.entity, h.limit) for h in holds}
-    holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
+    if not only_new:  # rows that are gone change nothing then
+        holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
+    holds.sort(key=lambda hold: hold.limit != "deleted_share")  # what cannot be seen any more first
     any_rejected = any(count.rejected for count in counts)
     status = RunStatus.SUCCEEDED_WITH_REJECTS if any_rejected else RunStatus.SUCCEEDED
     loaded = Loaded(status=status, counts=tuple(counts), holds=tuple(holds))
     samples = _samples(connection, resolved, stamp)
     record_load(
-        connection, run, stamp.run_seq, stamp.change_seq, delivery, resolved.row_contract,
+        connection, run, stamp.run_seq, stamp.change_seq, delivery, _contract(run, resolved),
         _all_full(resolved), loaded, samples,
     )  # fmt: skip
-    return loaded, samples
+    return Plan(loaded, samples, _digest(connection, resolved, stamp) if holds else "")
+
+
+def _contract(run: Run, resolved: ResolvedMapping) -> str:
+    """The row contract; another while only additions are written, so that the same files load after."""
+    pause = additions_only(run, resolved)
+    return f"{resolved.row_contract} additions only" if pause else resolved.row_contract
+
+
+def _digest(connection: Connection, resolved: ResolvedMapping, stamp: Stamp) -> str:
+    """Which rows the plan changes and how: the same for the same plan, in whatever order."""
+    inserted = (
+        sql.SQL(
+            "SELECT {entity} AS entity, {key} AS key, 'insert' AS action, '' AS columns FROM {table} "
+            "WHERE client_id = {client} AND change_seq = {change} AND first_run_seq = {run}"
+        ).format(
+            entity=sql.Literal(entity.entity), key=sql.Identifier(entity.key),
+            table=table(entity.entity), client=sql.Literal(stamp.client_id),
+            change=sql.Literal(stamp.change_seq), run=sql.Literal(stamp.run_seq),
+        )
+        for entity in resolved.entities.values()
+    )  # fmt: skip
+    changed = sql.SQL(
+        "SELECT entity, key, action, columns::text FROM etl.history WHERE run_seq = {}"
+    ).format(sql.Literal(stamp.run_seq))
+    row = connection.execute(
+        sql.SQL(
+            "SELECT count(*), sum(hashtextextended(concat_ws('|', entity, action, columns, key), 0)::numeric) "
+            "FROM ({}) changes"
+        ).format(sql.SQL(" UNION ALL ").join([*inserted, changed]))
+    ).fetchone()
+    assert row is not None
+    return f"{row[0]} {row[1]}"
 
 
 def _staged(
@@ -182,14 +212,15 @@ def _staged(
 
 def _load_fill(
     connection: Connection, run: Run, staged: Staged, all_staged: Sequence[Staged],
-    resolved: ResolvedMapping, validated: Validated, stamp: Stamp,
+    resolved: ResolvedMapping, validated: Validated, stamp: Stamp, only_new: bool,
 ) -> tuple[Counts, list[RejectedRow]]:  # fmt: skip
     fill, canonical = staged.fill, staged.transformed
     fed = frozenset(one.fill.entity.entity for one in all_staged)
     unknown = reject_unknown(connection, run.client_id, staged, fed)
-    merged = merge(connection, staged, _shared(staged, all_staged, resolved), stamp)
+    shared = _shared(staged, all_staged, resolved)
+    merged = merge(connection, staged, shared, stamp, additions_only=only_new)
     absent = 0
-    if fill.deletes_absent and not canonical.has_unreadable_key:
+    if fill.deletes_absent and not canonical.has_unreadable_key and not only_new:
         absent = delete_absent(connection, staged, stamp)
     judged = validated.of(fill.feed_name, fill.entity.entity)
     touched = merged.inserted + merged.updated + merged.deleted

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from etl_lib.config.mapping import Limits
+from fractions import Fraction
+
+from etl_lib.config.mapping import Limits, part_of
 from etl_lib.manifest import Counts, Hold
 
 
@@ -33,12 +35,12 @@ def over_hold_limits(counts: Counts, rows_before: int, limits: Limits) -> list[H
 def _share(
     limit: str, verb: str, changed: int, rows_before: int, allowed: float, limits: Limits, counts: Counts
 ) -> Hold | None:  # fmt: skip
-    if changed <= limits.floor_rows or rows_before == 0 or changed <= allowed * rows_before:
+    if changed <= limits.floor_rows or rows_before == 0 or changed <= part_of(allowed, rows_before):
         return None
     found = changed / rows_before
     text = (
         f"Would {verb} {changed:,} of {rows_before:,} rows of {counts.entity} ({found:.1%}); "
-        f"up to {allowed:.0%} pass without approval."
+        f"up to {allowed * 100:g}% pass without approval."
     )
     return Hold(
         feed=counts.feed, entity=counts.entity, limit=limit, allowed=allowed, found=found, text=text
@@ -47,14 +49,15 @@ def _share(
 
 def _rejected(counts: Counts, limits: Limits) -> Hold | None:
     hold = limits.hold
-    over_share = counts.rejected > max(limits.floor_rows, hold.rejected_share * counts.read)
+    least = max(Fraction(limits.floor_rows), part_of(hold.rejected_share, counts.read))
+    over_share = counts.rejected > least
     over_rows = hold.rejected_rows is not None and counts.rejected > hold.rejected_rows
     if not (over_share or over_rows):
         return None
     found = counts.rejected / counts.read
     text = (
         f"{counts.rejected:,} of {counts.read:,} rows of {counts.feed} for {counts.entity} are faulty "
-        f"({found:.1%}); up to {hold.rejected_share:.0%} pass without approval."
+        f"({found:.1%}); up to {hold.rejected_share * 100:g}% pass without approval."
     )
     return Hold(feed=counts.feed, entity=counts.entity, limit="rejected_share",
                 allowed=hold.rejected_share, found=found, text=text)  # fmt: skip
@@ -63,7 +66,7 @@ def _rejected(counts: Counts, limits: Limits) -> Hold | None:
 def over_fail_limit(counts: Counts, limits: Limits) -> str | None:
     """Why so many rows are faulty that nothing may be loaded, or None."""
     fail = limits.fail
-    over_share = counts.rejected > fail.rejected_share * counts.read
+    over_share = counts.rejected > part_of(fail.rejected_share, counts.read)
     over_rows = fail.rejected_rows is not None and counts.rejected > fail.rejected_rows
     if not (over_share or over_rows):
         return None

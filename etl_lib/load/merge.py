@@ -44,17 +44,23 @@ class SharedColumns:
     completing: Mapping[str, Sequence[Staged | None]]
 
 
-def merge(connection: Connection, staged: Staged, shared: SharedColumns, stamp: Stamp) -> Merged:
+def merge(
+    connection: Connection, staged: Staged, shared: SharedColumns, stamp: Stamp,
+    additions_only: bool = False,
+) -> Merged:  # fmt: skip
     """Bring the staged rows into the entity's table; rows that do not differ are not written.
 
     Before-images of updated and deleted rows go to the history in the same statement.
+    `additions_only`: rows that are there stay as they are; new and returning ones are written.
     """
-    row = connection.execute(_statement(staged, shared, stamp)).fetchone()
+    row = connection.execute(_statement(staged, shared, stamp, additions_only)).fetchone()
     assert row is not None
     return Merged(*row)
 
 
-def _statement(staged: Staged, shared: SharedColumns, stamp: Stamp) -> sql.Composed:
+def _statement(
+    staged: Staged, shared: SharedColumns, stamp: Stamp, additions_only: bool
+) -> sql.Composed:
     fill = staged.fill
     columns = [name for name in staged.columns if name != fill.entity.key]
     if fill.rules.extra:
@@ -82,6 +88,8 @@ def _statement(staged: Staged, shared: SharedColumns, stamp: Stamp) -> sql.Compo
         "written": written,
     }
     clauses = _INSERTING if fill.rules.insert else _COMPLETING
+    if additions_only:
+        clauses = _ADDING if fill.rules.insert else _LEAVING
     return sql.SQL(_MERGE.replace("-- clauses", clauses)).format(**parts)
 
 
@@ -143,6 +151,19 @@ def _distinct(alias: str, columns: list[str], values: Mapping[str, sql.Composed]
 _SET = """{set_columns}delivery_seq = {delivery}, source_file = s._file, source_line = s._line,
             run_seq = {run}, change_seq = {change}, last_changed_at = now()"""
 
+_RETURN = f"""
+        UPDATE SET {_SET}, deleted_at = NULL,
+            feeds = CASE WHEN {{feed}} = ANY (t.feeds) THEN t.feeds ELSE array_append(t.feeds, {{feed}}) END
+"""
+_CLAIM_OR_INSERT = """
+    WHEN MATCHED AND NOT s._deleted AND NOT {feed} = ANY (t.feeds) THEN
+        UPDATE SET feeds = array_append(t.feeds, {feed})
+    WHEN NOT MATCHED AND NOT s._deleted THEN
+        INSERT (client_id, {key}, {columns}feeds, delivery_seq, source_file, source_line,
+                run_seq, first_run_seq, change_seq, first_seen_at, last_changed_at)
+        VALUES ({client}, s.{key}, {new_values}ARRAY[{feed}], {delivery}, s._file, s._line,
+                {run}, {run}, {change}, now(), now())
+"""
 # Order matters: the first clause that fits is taken.
 _INSERTING = f"""
     WHEN MATCHED AND s._deleted AND t.deleted_at IS NULL AND {{feed}} = ANY (t.feeds) THEN
@@ -151,16 +172,15 @@ _INSERTING = f"""
             delivery_seq = {{delivery}}, source_file = s._file, source_line = s._line,
             run_seq = {{run}}, change_seq = {{change}}, last_changed_at = now()
     WHEN MATCHED AND NOT s._deleted AND (t.deleted_at IS NOT NULL OR {{differs}}) THEN
-        UPDATE SET {_SET}, deleted_at = NULL,
-            feeds = CASE WHEN {{feed}} = ANY (t.feeds) THEN t.feeds ELSE array_append(t.feeds, {{feed}}) END
-    WHEN MATCHED AND NOT s._deleted AND NOT {{feed}} = ANY (t.feeds) THEN
-        UPDATE SET feeds = array_append(t.feeds, {{feed}})
-    WHEN NOT MATCHED AND NOT s._deleted THEN
-        INSERT (client_id, {{key}}, {{columns}}feeds, delivery_seq, source_file, source_line,
-                run_seq, first_run_seq, change_seq, first_seen_at, last_changed_at)
-        VALUES ({{client}}, s.{{key}}, {{new_values}}ARRAY[{{feed}}], {{delivery}}, s._file, s._line,
-                {{run}}, {{run}}, {{change}}, now(), now())
-"""  # noqa: S608 (every part is quoted by psycopg)
+        {_RETURN}
+    {_CLAIM_OR_INSERT}
+"""
+_ADDING = f"""
+    WHEN MATCHED AND NOT s._deleted AND t.deleted_at IS NOT NULL THEN
+        {_RETURN}
+    {_CLAIM_OR_INSERT}
+"""
+_LEAVING = "WHEN MATCHED THEN DO NOTHING"
 _COMPLETING = f"""
     WHEN MATCHED AND NOT s._deleted AND {{differs}} THEN
         UPDATE SET {_SET}

@@ -1,4 +1,4 @@
-"""What people do about a client: acknowledge, note, snooze, check now, look a record up. All is recorded."""
+"""What people do about a client: acknowledge, note, snooze, check now, decide, look a record up; all recorded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from etl_lib.database import connected
 
 
 class Act(StrEnum):
-    """Kinds of acts; the first three are a person's own words, the others are recorded by the view."""
+    """Kinds of acts; the first three are a person's own words, the others are recorded for him."""
 
     ACKNOWLEDGE = "acknowledge"  # "I am on it", about the newest run
     NOTE = "note"
@@ -19,6 +19,8 @@ class Act(StrEnum):
     CHECK_NOW = "check_now"
     TRACE = "trace"
     DOWNLOAD = "download"
+    APPROVE = "approve"
+    REFUSE = "refuse"
 
 
 def record_act(

@@ -20,6 +20,9 @@ _COUNTS = ", ".join(f"r.{name}" for name in COUNTS)
 _RUN = f"""r.run_seq, r.run_id, r.environment, r.status, r.sentence, r.started_at, r.ended_at, r.dry_run,
        extract(epoch FROM r.ended_at - r.started_at)::float8 AS duration_s, {_COUNTS}"""
 
+_HOLD = """h.hold_seq, r.run_id, h.reasons, h.opened_at, h.lapses_at, h.decided_at, h.decided_by, h.comment,
+       CASE WHEN h.status = 'open' AND h.lapses_at <= now() THEN 'lapsed' ELSE h.status END AS status"""
+
 # The cost grows with the clients asked for: each look goes down the index run_client.
 _NEWEST = f"""
 SELECT wanted.client_id, newest.*, good.last_success_at, good.usual_duration_s, recent.recent, taken.taken
@@ -39,7 +42,7 @@ LEFT JOIN LATERAL (
                ORDER BY extract(epoch FROM ended_at - started_at)::float8) AS usual_duration_s
     FROM (SELECT started_at, ended_at FROM etl.run
           WHERE client_id = wanted.client_id AND status IN ('succeeded', 'succeeded_with_rejects')
-            AND ended_at IS NOT NULL AND (%(day)s::date IS NULL OR started_at < %(day)s::date + 1)
+            AND NOT dry_run AND ended_at IS NOT NULL AND (%(day)s::date IS NULL OR started_at < %(day)s::date + 1)
           ORDER BY started_at DESC LIMIT {RECENT_RUNS}) x) good ON true
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_array(x.run_id, x.status, x.started_at, x.read,
@@ -121,9 +124,10 @@ def client_history(url: str, client_id: str) -> dict[str, list[DictRow]]:
                   ORDER BY started_at DESC LIMIT %(runs)s) r
             JOIN etl.rejected_row x USING (run_seq)
             GROUP BY 1, 2, 3 ORDER BY 2, 3""",
-        "holds": """
-            SELECT h.hold_seq, r.run_id, h.reasons, h.opened_at FROM etl.hold h JOIN etl.run r USING (run_seq)
-            WHERE h.client_id = %(client)s AND h.status = 'open' ORDER BY h.opened_at DESC""",
+        "holds": f"""
+            SELECT {_HOLD} FROM etl.hold h JOIN etl.run r USING (run_seq)
+            WHERE h.client_id = %(client)s AND h.status = 'open' AND h.lapses_at > now()
+            ORDER BY h.opened_at DESC""",  # noqa: S608 (a constant)
     }
     with connected(url) as connection:
         found = {name: _rows(connection, query, given) for name, query in queries.items()}
@@ -134,7 +138,8 @@ def run_report(url: str, client_id: str, run_id: str) -> dict[str, Any] | None:
     """One run of a client by Airflow's run id, or None.
 
     The `run` with its delivery and the usual duration in s of the client's loads, its `stages`, its
-    `counts` by feed and entity, its `messages` in order, its `rejects` by file, column and code with
+    `counts` by feed and entity (of a plan that was not carried out: `is_plan`), its `hold`, its
+    `messages` in order, its `rejects` by file, column and code with
     at most 50 lines, `changed_columns` by entity, and `samples`: a few changed rows, keys masked.
     """
     with connected(url) as connection:
@@ -146,10 +151,12 @@ def run_report(url: str, client_id: str, run_id: str) -> dict[str, Any] | None:
                         WHERE x.client_id = r.client_id AND x.run_seq <> r.run_seq
                           AND x.status IN ('succeeded', 'succeeded_with_rejects') AND NOT x.dry_run
                         ORDER BY x.started_at DESC LIMIT {RECENT_RUNS}) lasting) AS usual_duration_s,
-                   COALESCE(l.samples, h.plan -> 'samples', '[]') AS samples
+                   COALESCE(l.samples, p.plan -> 'samples', h.plan -> 'samples', '[]') AS samples,
+                   COALESCE(p.plan -> 'counts', h.plan -> 'counts', '[]') AS planned
                 FROM etl.run r
                 LEFT JOIN etl.delivery d USING (client_id, delivery_seq)
                 LEFT JOIN etl.load l USING (run_seq)
+                LEFT JOIN etl.dry_run p USING (run_seq)
                 LEFT JOIN LATERAL (SELECT plan FROM etl.hold WHERE run_seq = r.run_seq
                                    ORDER BY opened_at DESC LIMIT 1) h ON true
                 WHERE r.client_id = %(client)s AND r.dag_id = %(client)s AND r.run_id = %(run_id)s""",  # noqa: S608 (constants only)
@@ -159,10 +166,15 @@ def run_report(url: str, client_id: str, run_id: str) -> dict[str, Any] | None:
             return None
         run = found[0]
         of_run = {"run": run["run_seq"]}
+        parts = {name: _rows(connection, query, of_run) for name, query in _OF_RUN.items()}
+        planned, holds = run.pop("planned"), parts.pop("holds")
         return {
             "samples": run.pop("samples"),
             "run": run,
-            **{name: _rows(connection, query, of_run) for name, query in _OF_RUN.items()},
+            "hold": holds[0] if holds else None,
+            "is_plan": not parts["counts"] and bool(planned),
+            **parts,
+            "counts": parts["counts"] or planned,
         }
 
 
@@ -170,6 +182,8 @@ _OF_RUN = {
     "stages": """SELECT stage, status, started_at, ended_at, what, rows, rows_total FROM etl.run_stage
                  WHERE run_seq = %(run)s ORDER BY started_at""",
     "counts": "SELECT * FROM etl.run_count WHERE run_seq = %(run)s ORDER BY feed, entity",
+    "holds": f"""SELECT {_HOLD} FROM etl.hold h JOIN etl.run r USING (run_seq)
+                 WHERE h.run_seq = %(run)s ORDER BY h.hold_seq DESC LIMIT 1""",  # noqa: S608 (a constant)
     "messages": """SELECT at, stage, code, text, place FROM etl.run_message WHERE run_seq = %(run)s
                    ORDER BY message_seq""",
     "rejects": f"""

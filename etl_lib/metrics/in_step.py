@@ -92,6 +92,11 @@ def _end(connection: Connection, run: AirflowRun, say: Say) -> bool:
         (RunStatus.FAILED, run.ended_at, row["run_seq"]),
     )
     connection.execute(
+        "UPDATE etl.hold SET status = 'ended', decided_at = clock_timestamp() "
+        "WHERE run_seq = %s AND status = 'open'",
+        (row["run_seq"],),
+    )
+    connection.execute(
         "INSERT INTO etl.run_message (run_seq, stage, code, text) VALUES (%s, %s, %s, %s)",
         (row["run_seq"], row["stage"] or "extract", fault.code, fault.text),
     )

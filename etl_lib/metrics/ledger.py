@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from etl_lib.database import Connection, connected
 from etl_lib.errors import Fault
-from etl_lib.manifest import Counts, Delivery, Hold, Loaded
+from etl_lib.manifest import Counts, Delivery, Loaded
 from etl_lib.metrics.status import RunStatus
 from etl_lib.run import Progress, Run
 
@@ -142,8 +142,8 @@ class Ledger:
         with connected(self.url) as connection:
             connection.execute(
                 "UPDATE etl.run SET status = %s, ended_at = NULL WHERE dag_id = %s AND run_id = %s "
-                "AND ended_at IS NOT NULL",
-                (RunStatus.RUNNING, run.dag_id, run.run_id),
+                "AND (ended_at IS NOT NULL OR status = %s)",
+                (RunStatus.RUNNING, run.dag_id, run.run_id, RunStatus.AWAITING_APPROVAL),
             )
             connection.execute(
                 "INSERT INTO etl.run_stage (run_seq, stage, status) SELECT run_seq, %s, %s FROM etl.run "
@@ -220,6 +220,14 @@ class Ledger:
         self.end_stage(run, name, RunStatus.FAILED)
         return (fault,)
 
+    def wait_for_approval(self, run: Run, sentence: str) -> None:
+        """The run waits for a person, as `sentence` says."""
+        with connected(self.url) as connection:
+            connection.execute(
+                "UPDATE etl.run SET status = %s, sentence = %s WHERE dag_id = %s AND run_id = %s",
+                (RunStatus.AWAITING_APPROVAL, sentence, run.dag_id, run.run_id),
+            )
+
     def end_run(self, run: Run, status: RunStatus, sentence: str) -> None:
         """The run has ended; `sentence` is what a person would say of it."""
         with connected(self.url) as connection:
@@ -246,21 +254,6 @@ class Ledger:
                 for (feed, entity), rows in rejects.items():
                     for row in rows:
                         copy.write_row((run_seq, run.client_id, feed, entity, *row))
-
-    def open_hold(self, run: Run, delivery_id: str, holds: Sequence[Hold], plan: object) -> None:
-        """Record that the delivery waits for a person; an earlier open hold of the client is superseded."""
-        with connected(self.url) as connection:
-            connection.execute(
-                "UPDATE etl.hold SET status = 'superseded', decided_at = clock_timestamp() "
-                "WHERE client_id = %s AND status = 'open'",
-                (run.client_id,),
-            )
-            connection.execute(
-                "INSERT INTO etl.hold (client_id, run_seq, delivery_id, reasons, plan) "
-                "VALUES (%s, %s, %s, %s, %s)",
-                (run.client_id, run_seq_of(connection, run), delivery_id,
-                 Jsonb([hold.model_dump() for hold in holds]), Jsonb(plan)),
-            )  # fmt: skip
 
     def loaded(self, run: Run) -> Loaded | None:
         """What the run has committed, or None when it has not."""
@@ -356,11 +349,6 @@ def record_load(
         )
     connection.execute(
         "UPDATE etl.run SET status = %s WHERE run_seq = %s", (loaded.status, run_seq)
-    )
-    connection.execute(
-        "UPDATE etl.hold SET status = CASE WHEN delivery_id = %s THEN 'approved' ELSE 'superseded' END, "
-        "decided_at = clock_timestamp() WHERE client_id = %s AND status = 'open'",
-        (delivery.delivery_id, run.client_id),
     )
 
 

@@ -96,7 +96,8 @@ def loads_of(url: str, client_id: str) -> int:
     """How many deliveries of the client were loaded and stand."""
     with connected(url) as connection:
         row = connection.execute(
-            "SELECT count(DISTINCT delivery_seq) FROM etl.run WHERE client_id = %s AND status = ANY(%s)",
+            "SELECT count(DISTINCT delivery_seq) FROM etl.run WHERE client_id = %s "
+            "AND status = ANY(%s) AND NOT dry_run",
             (client_id, [RunStatus.SUCCEEDED, RunStatus.SUCCEEDED_WITH_REJECTS]),
         ).fetchone()
     assert row is not None

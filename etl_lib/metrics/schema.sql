@@ -128,21 +128,34 @@ CREATE TABLE IF NOT EXISTS etl.feed_state (
     PRIMARY KEY (client_id, feed)
 );
 
--- A delivery that waits for a person; plan = what it would change.
+-- A delivery over a limit: who decides, by when, and what was decided about which plan.
+-- status: open, approved, refused, lapsed, superseded, ended (its task was ended in Airflow).
+-- plan = what it would change: counts, samples with masked keys; plan_digest: of the rows that change.
 CREATE TABLE IF NOT EXISTS etl.hold (
-    hold_seq    bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    client_id   text        NOT NULL,
-    run_seq     bigint      NOT NULL REFERENCES etl.run,
-    delivery_id text        NOT NULL,
-    reasons     jsonb       NOT NULL,
-    plan        jsonb       NOT NULL,
-    status      text        NOT NULL DEFAULT 'open',
-    opened_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    decided_at  timestamptz,
-    decided_by  text,
-    comment     text
+    hold_seq     bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client_id    text        NOT NULL,
+    run_seq      bigint      NOT NULL REFERENCES etl.run,
+    delivery_seq bigint      NOT NULL,
+    delivery_id  text        NOT NULL,
+    reasons      jsonb       NOT NULL,
+    plan         jsonb       NOT NULL,
+    plan_digest  text        NOT NULL,
+    status       text        NOT NULL DEFAULT 'open',
+    opened_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    lapses_at    timestamptz NOT NULL,
+    decided_at   timestamptz,
+    decided_by   text,
+    comment      text
 );
 CREATE INDEX IF NOT EXISTS hold_open ON etl.hold (client_id) WHERE status = 'open';
+CREATE INDEX IF NOT EXISTS hold_run ON etl.hold (run_seq);
+CREATE INDEX IF NOT EXISTS hold_delivery ON etl.hold (client_id, delivery_id);
+
+-- What a dry run would have changed: counts, samples with masked keys, limits that it would exceed.
+CREATE TABLE IF NOT EXISTS etl.dry_run (
+    run_seq bigint PRIMARY KEY REFERENCES etl.run ON DELETE CASCADE,
+    plan    jsonb  NOT NULL
+);
 
 -- Before-images of updated and deleted rows, by month so that expiry is a DROP; columns: which differ.
 CREATE TABLE IF NOT EXISTS etl.history (

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from etl_lib.errors import Fault
 from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated, manifest_key
+from etl_lib.metrics.holds import HoldStatus, hold_of_run
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import GREEN, RunStatus
 from etl_lib.report.outbox import delivery_name, write_reports
 from etl_lib.report.rejects import collect
-from etl_lib.report.words import sentence
+from etl_lib.report.words import dry_run_sentence, sentence
 from etl_lib.run import Run
 
 # What a message's code makes of a run; any other error makes it failed.
@@ -20,7 +21,11 @@ STATUS_OF_CODE = {
     "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
     "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
     "FILE_PERHAPS_CUT": RunStatus.AWAITING_APPROVAL,
+    "HOLD_REFUSED": RunStatus.REFUSED,
+    "HOLD_LAPSED": RunStatus.REFUSED,
+    "HOLD_ENDED": RunStatus.REFUSED,
     "SUPERSEDED": RunStatus.SUPERSEDED,
+    "BLACKOUT": RunStatus.SUPERSEDED,
     "NOTHING_NEW": RunStatus.NOTHING_NEW,
 }
 
@@ -47,8 +52,9 @@ def report(
     """Record the run's end and answer the school; may be repeated.
 
     `faults` are the messages of the stage that stopped the run (none: it was loaded), the manifests
-    those of the stages that ended well. `planned` are the counts of a dry run. The stage files are
-    removed once the run is green; a failed run keeps them for the retry.
+    those of the stages that ended well. `planned` is what a dry run would have done. A run that waits
+    for approval in Airflow has not ended. The stage files are removed once the run is green; a failed
+    run keeps them for the retry.
     """
     ledger = Ledger(run.database_url)
     loaded = planned or ledger.loaded(run)
@@ -56,7 +62,9 @@ def report(
     counts = loaded.counts if loaded else ()
     words = sentence(status, counts, faults)
     if run.wishes.dry_run:
-        words = f"Dry run, nothing was changed. {words}"
+        words = dry_run_sentence(loaded, faults)
+    elif loaded and extracted and (pause := _additions_only(run, extracted)):
+        words += f" Only new and returning rows were written, {pause}."
     rejects = collect(run.workspace, extracted, validated, transformed)
     if extracted is not None or loaded is None:  # else reported before: its stage files are gone
         ledger.record_rejects(run, rejects)
@@ -68,9 +76,24 @@ def report(
         files = write_reports(
             run.outbox, extracted.resolved.mapping.client, name, words, rows, counts, faults
         )
-    ledger.end_run(run, status, words)
+    if status == RunStatus.AWAITING_APPROVAL and _waits(run):
+        ledger.wait_for_approval(run, words)
+    else:
+        ledger.end_run(run, status, words)
     if status in GREEN:
         # the manifest first: a report that is killed here and repeated must not read half of the rest
         run.workspace.delete(manifest_key("extract"))
         run.workspace.delete_all()
     return Outcome(status, words, counts, files)
+
+
+def _waits(run: Run) -> bool:
+    """Whether a task of Airflow's waits for the answer; a late delivery of changes ends its run."""
+    hold = hold_of_run(run.database_url, run) if run.wishes.wait else None
+    return hold is not None and hold.status == HoldStatus.OPEN
+
+
+def _additions_only(run: Run, extracted: Extracted) -> str:
+    mapping = extracted.resolved.mapping
+    pause = mapping.additions_only_on(mapping.local_date(run.started_at))
+    return pause.words if pause else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from etl_lib.errors import Fault
-from etl_lib.manifest import Counts
+from etl_lib.manifest import Counts, Loaded
 from etl_lib.metrics.status import RunStatus
 
 
@@ -27,6 +27,16 @@ def sentence(status: RunStatus, counts: Sequence[Counts], faults: Sequence[Fault
         RunStatus.REFUSED: "Refused; nothing was changed.",
     }.get(status, "Failed; nothing was changed.")
     return f"{opening} {reason}{more}".strip()
+
+
+def dry_run_sentence(planned: Loaded | None, faults: Sequence[Fault]) -> str:
+    """What a dry run would have done, and which limits it would have exceeded."""
+    opening = "Dry run, nothing was changed."
+    if planned is None:
+        return " ".join([opening, *dict.fromkeys(fault.text for fault in faults[:3])])
+    would = _loaded(planned.counts).replace("Loaded", "Would load", 1)
+    held = f" It would wait for approval: {' '.join(h.text for h in planned.holds)}"
+    return f"{opening} {would}{held if planned.holds else ''}"
 
 
 def _loaded(counts: Sequence[Counts]) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl_lib.config.mapping import Expectation
+from etl_lib.config.mapping import Expectation, part_of
 from etl_lib.config.project import Fill
 from etl_lib.errors import AskTheSchool, Fault, FixTheMapping
 from etl_lib.manifest import Extracted, Hold, ReadTable, Validated, ValidatedFill
@@ -31,6 +31,7 @@ from etl_lib.rules import (
 from etl_lib.run import Progress, Run, folder_name
 from etl_lib.storage import scratch_folder
 from etl_lib.validate.agreed import WHOLE_FILE, unexpected_rows
+from etl_lib.validate.fewer import far_fewer_rows
 
 BATCH_ROWS = 128 * 1024
 _UNREAD = ("VALUE_NOT_A_DATE", "VALUE_NOT_A_NUMBER", "VALUE_NOT_A_TIMESTAMP")
@@ -284,7 +285,7 @@ class _FillPass:
             text = f"{self.rows_read:,} rows have come; {self.fill.feed.min_rows:,} are the least."
             faults.append(Fault("FILE_TOO_FEW_ROWS", text, files))
         over_rows = limits.rejected_rows is not None and bad > limits.rejected_rows
-        if bad > limits.rejected_share * self.rows_read or over_rows:
+        if bad > part_of(limits.rejected_share, self.rows_read) or over_rows:
             codes = dict(self.codes)
             if self.unreadable:
                 codes["cannot be read"] = self.unreadable
@@ -302,23 +303,7 @@ class _FillPass:
     def holds(self, rows_of_last: Mapping[str, int]) -> list[Hold]:
         """Reasons why a person must approve; rejected rows are held by the load, which knows them all."""
         last = rows_of_last.get(self.fill.feed_name, 0)
-        hold, limits = self.fill.feed.limits.hold, self.fill.feed.limits
-        full = self.fill.feed.content == "full"
-        if (
-            not full
-            or last <= limits.floor_rows
-            or self.rows_read >= hold.rows_share_of_last * last
-        ):
-            return []
-        found = self.rows_read / last
-        text = (
-            f"{self.fill.feed_name} has {self.rows_read:,} rows, the last delivery had {last:,} "
-            f"({found:.0%}); down to {hold.rows_share_of_last:.0%} pass without approval."
-        )
-        return [
-            Hold(feed=self.fill.feed_name, entity=self.fill.entity.entity, limit="rows_share_of_last",
-                 allowed=hold.rows_share_of_last, found=found, text=text)
-        ]  # fmt: skip
+        return far_fewer_rows(self.fill, self.rows_read, last)
 
 
 @dataclass

@@ -27,6 +27,12 @@ class ClientFacts(Answer):
     schedule: str
     broken: str
     next_run_at: datetime | None
+    pause: str = Field(
+        "", description="Why the mapping lets nothing, or only new rows, load today."
+    )
+    operators: tuple[str, ...] = Field(
+        (), description="Roles that may decide, beside administrators."
+    )
 
 
 class RunFacts(Answer):
@@ -179,11 +185,16 @@ class HoldReason(Answer):
 
 
 class HoldFacts(Answer):
-    """A delivery that waits for a person."""
+    """A delivery over a limit: open until `lapses_at`, or what was decided, by whom, and why."""
 
     hold_seq: int
     run_id: str
+    status: str
     opened_at: datetime
+    lapses_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+    comment: str | None
     reasons: list[HoldReason]
 
 
@@ -308,13 +319,16 @@ class RunOfReport(RunFacts):
 
 
 class Report(Answer):
-    """One run, whole."""
+    """One run, whole. `is_plan`: the counts are of what it would do; nothing was changed."""
 
     generated_at: datetime
     words: dict[str, str]
     client: str
     may_act: bool
+    deciders: tuple[str, ...] = Field(description="Roles that may decide about a hold.")
     run: RunOfReport
+    hold: HoldFacts | None
+    is_plan: bool
     stages: list[Stage]
     counts: list[FillCounts]
     messages: list[MessageSaid]
@@ -332,6 +346,15 @@ class ActWish(BaseModel):
     text: str = Field("", max_length=2000)
     until_at: datetime | None = None
     run_id: str | None = None
+
+
+class Verdict(BaseModel):
+    """What somebody decides about a hold, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    approve: bool
+    comment: str = Field("", max_length=2000)
 
 
 class KeyWish(BaseModel):

@@ -30,6 +30,7 @@ from etl_lib.metrics.board import (
     run_report,
     runs_of,
 )
+from etl_lib.metrics.holds import HoldStatus, decide
 from etl_lib.metrics.status import NEEDS_SOMEBODY, NOT_DUE, OPEN, WORDS, RunStatus
 from etl_lib.report import REJECTED_HEADER, rejected_cells
 from etl_lib.storage import Storage
@@ -45,6 +46,7 @@ from etl_lib.view.answers import (
     Need,
     Report,
     Runs,
+    Verdict,
 )
 from etl_lib.view.clients import Directory
 
@@ -74,7 +76,8 @@ class Host:
 
     `visitor`: a FastAPI dependency that gives the Visitor and raises 401 for a stranger. `check_now`
     starts a run of a client for a user and gives its run_id, or raises an EtlError. `paused`: clients
-    whose schedule stands still. `archives`: where the keys of a client's runs are kept.
+    whose schedule stands still. `archives`: where the keys of a client's runs are kept. `resume`: lets
+    tasks go on whose hold is decided.
     """
 
     visitor: Callable[..., Visitor]
@@ -82,6 +85,7 @@ class Host:
     check_now: Callable[[str, str], str]
     paused: Callable[[], frozenset[str]]
     archives: Callable[[str], list[Storage]]
+    resume: Callable[[], None] = lambda: None
 
 
 class Once:
@@ -256,7 +260,7 @@ def create_app(host: Host, project: Project) -> FastAPI:
         return Report.model_validate(
             {
                 "generated_at": datetime.now(UTC), "words": WORDS, "client": known.client,
-                "may_act": who.may_act(client_id), **report,
+                "may_act": who.may_act(client_id), "deciders": known.operators, **report,
             }
         )  # fmt: skip
 
@@ -292,6 +296,15 @@ def create_app(host: Host, project: Project) -> FastAPI:
         record_act(
             url(), client_id, Act(wish.kind), who.name, wish.text, wish.until_at, wish.run_id
         )
+
+    @app.post("/api/clients/{client_id}/holds/{hold_seq}", status_code=204)
+    def decide_hold(client_id: str, hold_seq: int, verdict: Verdict, who: asks) -> None:
+        """Approve or refuse a delivery that waits; the first word counts."""
+        _must_act(directory, client_id, who)
+        status = HoldStatus.APPROVED if verdict.approve else HoldStatus.REFUSED
+        if not decide(url(), client_id, hold_seq, status, who.name, verdict.comment.strip()):
+            raise NotNow.of("CANNOT_DECIDE", "This hold is not open any more.")
+        host.resume()
 
     @app.post("/api/clients/{client_id}/check-now", status_code=201)
     def check_now(client_id: str, who: asks) -> Begun:

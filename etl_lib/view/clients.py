@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from etl_lib.config.pauses import Pause, covering
 from etl_lib.config.project import Project
 from etl_lib.errors import FixTheMapping
 
@@ -25,6 +26,18 @@ class Client:
     timezone: str = "UTC"
     schedule: str = ""
     broken: str = ""
+    operators: tuple[str, ...] = ()
+    blackout: tuple[Pause, ...] = ()
+    additions_only: tuple[Pause, ...] = ()
+
+    def pause(self, now: datetime) -> str:
+        """Why nothing, or only new rows, are loaded on this day, in a sentence; else empty."""
+        today = now.astimezone(ZoneInfo(self.timezone)).date()
+        if stopped := covering(self.blackout, today):
+            return f"Nothing is loaded {stopped.words}."
+        if only := covering(self.additions_only, today):
+            return f"Only new and returning rows are written {only.words}."
+        return ""
 
     def next_run_at(self, now: datetime) -> datetime | None:
         """The next instant that the schedule names, in UTC."""
@@ -65,7 +78,7 @@ class Directory:
             next_run_at = client.next_run_at(now)
             if next_run_at:
                 self._next[client] = next_run_at
-        return {**asdict(client), "next_run_at": next_run_at}
+        return {**asdict(client), "next_run_at": next_run_at, "pause": client.pause(now)}
 
     def _path(self, client_id: str) -> Path:
         return self.project.mapping_path(client_id)
@@ -84,4 +97,7 @@ class Directory:
             contacts=mapping.contacts,
             timezone=mapping.timezone,
             schedule=(mapping.schedule or "") if mapping.enabled else "",
+            operators=mapping.operators,
+            blackout=mapping.blackout,
+            additions_only=mapping.additions_only,
         )

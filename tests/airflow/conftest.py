@@ -21,7 +21,8 @@ from local_stack.stack import Stack
 
 GOOD, BROKEN, SILENT, KILLED = "lakeside", "broken_school", "silent_school", "killed_school"
 PATIENT = "patient_school"  # waits for files longer than a test
-SCHOOLS = (GOOD, BROKEN, SILENT, KILLED, PATIENT)
+HELD = "held_school"  # any change of its rows waits for a person
+SCHOOLS = (GOOD, BROKEN, SILENT, KILLED, PATIENT, HELD)
 _ENDED = ("success", "failed")
 
 
@@ -64,6 +65,11 @@ class RunningAirflow:
         with psycopg.connect(self.stack.etl_database_url) as connection:
             return connection.execute(text.encode(), values).fetchall()
 
+    def edit(self, text: str, *values: object) -> None:
+        """Change the ETL database as somebody with a SQL prompt would."""
+        with psycopg.connect(self.stack.etl_database_url) as connection:
+            connection.execute(text.encode(), values)
+
     def logs(self) -> str:
         """Everything that Airflow and its tasks have logged."""
         home = self.stack.home
@@ -96,6 +102,8 @@ def airflow(
     (mappings / f"{SILENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 5}\n")
     (mappings / f"{PATIENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 600}\n")
     (mappings / f"{KILLED}.yaml").write_text(text + "retries: 0\n")
+    limits = "limits: {floor_rows: 0, hold: {updated_share: 0, deleted_share: 0}}\n"
+    (mappings / f"{HELD}.yaml").write_text(text + limits)
     bundle = {
         "name": "integrations",
         "classpath": "etl_lib.bundle.SnapshotBundle",

@@ -105,6 +105,20 @@ def test_a_role_sees_its_own_clients_in_the_view_and_in_airflow(fab: Fab) -> Non
     assert fab.vera.client().post(trace, json={"key": "k"}).status_code == 403
 
 
+def test_who_works_on_a_client_may_answer_its_holds_and_nobody_else(fab: Fab) -> None:
+    answer = "/api/v2/dags/{}/dagRuns/none/taskInstances/load/-1/hitlDetails"
+    said = {"chosen_options": ["Approve"], "params_input": {}}
+    hold = "/integrations/api/clients/{}/holds/1"
+    for user, client_id, status, decided in (
+        (fab.vera, "north_one", 403, 403),
+        (fab.ole, "north_two", 403, 403),
+        (fab.ole, "north_one", 404, 409),  # he may, but there is no such run, no such hold
+    ):
+        assert user.client().patch(answer.format(client_id), json=said).status_code == status
+        verdict = user.client().post(hold.format(client_id), json={"approve": True})
+        assert verdict.status_code == decided
+
+
 def test_who_looks_may_not_act_and_who_works_may_on_his_own(fab: Fab) -> None:
     check = "/integrations/api/clients/{}/check-now"
     assert fab.vera.client().post(check.format("north_one")).status_code == 403

@@ -63,6 +63,31 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "good_no_schedule": ('"0 2 * * *"', "null", "", ""),
     "good_unquoted_no": ("aliases: [No]", "aliases: [no, 01, 12:30]", "", ""),
     "good_file_part": ("email: {from: mail", 'email: {from: "{campus}"', "", ""),
+    "good_days": (
+        "owner: Ana", "owner: Ana\napprove_on: {date: 2026-08-15, reason: New year}\n"
+        "blackout: [{from: 2026-06-01, to: 2026-06-01, reason: Rollover}]", "", ""),
+    "announced_day_twice": (
+        "owner: Ana", "owner: Ana\napprove_on:\n  - {date: 2026-08-15, reason: New year}\n"
+        "  - {date: 2026-08-15, reason: Again}", "6:6", "approve_on.1.date: 2026-08-15 stands twice."),
+    "announced_day_in_a_blackout": (
+        "owner: Ana", "owner: Ana\napprove_on: [{date: 2026-08-15, reason: New year}]\n"
+        "blackout: [{from: 2026-08-14, to: 2026-08-16, reason: Rollover}]", "4:15",
+        "lies in a blackout, from 14 August 2026 to 16 August 2026: Rollover."),
+    "announced_without_a_reason": (
+        "owner: Ana", "owner: Ana\napprove_on: [{date: 2026-08-15}]", "4:14",
+        "approve_on.0.reason: this key is required and missing."),
+    "announced_on_no_day": (
+        "owner: Ana", "owner: Ana\napprove_on: [{date: 2026-02-30, reason: New year}]", "4:15",
+        "approve_on.0.date"),
+    "pause_that_ends_before_it_begins": (
+        "owner: Ana", "owner: Ana\nblackout: [{from: 2026-08-16, to: 2026-08-14, reason: Rollover}]",
+        "4:12", "`to` lies before `from`"),
+    "pauses_that_overlap": (
+        "owner: Ana", "owner: Ana\nblackout: [{from: 2026-08-01, to: 2026-08-04, reason: Rollover}]\n"
+        "additions_only: [{from: 2026-08-04, to: 2026-08-05, reason: Rollover}]", "5:19",
+        "the days overlap with a blackout"),
+    "approval_without_time": (
+        "owner: Ana", "owner: Ana\napproval_hours: 0", "4:1", "approval_hours"),
     "unknown_key_at_the_top": (
         "owner: Ana", "ownr: Ana", "3:1", "ownr: there is no such key. Did you mean `owner`?"),
     "unknown_key_in_a_feed": (

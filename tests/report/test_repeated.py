@@ -11,14 +11,14 @@ from etl_lib.config.project import Project
 from etl_lib.extract import LocalSource
 from etl_lib.pipeline import do_report, run_all
 from etl_lib.run import Run
-from tests.faults.school import CLIENT, make_include, night, put
+from tests.faults.school import CLIENT, make_include, marked, night, put
 from tests.faults.stage import no_keys, run_of
 
 
 @pytest.fixture
 def run(tmp_path: Path, database_url: str) -> Run:
     """A run that has loaded a delivery with rejected rows and is green."""
-    put(night(1), tmp_path / "inbox")
+    put(marked(night(1)), tmp_path / "inbox")
     project = Project(make_include(tmp_path), "test")
     run: Run = run_of(
         {"client_id": CLIENT, "run_id": "r1", "storage": {"folder": str(tmp_path / "s")},

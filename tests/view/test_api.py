@@ -205,10 +205,11 @@ ROUTES = [
     ("POST", "/api/clients/lakeside/trace"),
     ("POST", "/api/clients/lakeside/acts"),
     ("POST", "/api/clients/lakeside/check-now"),
+    ("POST", "/api/clients/lakeside/holds/1"),
     ("GET", "/api/openapi.json"),
     ("GET", "/api/docs"),
 ]
-BODIES = {"trace": {"key": "k"}, "acts": {"kind": "note", "text": "t"}}
+BODIES = {"trace": {"key": "k"}, "acts": {"kind": "note", "text": "t"}, "1": {"approve": True}}
 
 
 def call(visit: Visit, method: str, path: str) -> int:
@@ -230,7 +231,11 @@ def test_a_client_of_others_is_refused_on_every_route(visit: Visit, method: str,
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [r for r in ROUTES if r[1].split("?")[0].endswith(("acts", "check-now", "rejected.csv"))],
+    [
+        r
+        for r in ROUTES
+        if r[1].split("?")[0].endswith(("acts", "check-now", "rejected.csv", "holds/1"))
+    ],
 )
 def test_who_may_only_read_may_not_act(visit: Visit, method: str, path: str) -> None:
     assert call(visit, method, path) == 403
@@ -243,7 +248,10 @@ def test_every_route_is_one_of_those_that_are_tried(visit: Visit) -> None:
         for route in visit.app.routes
         for method in getattr(route, "methods", None) or ()
     }
-    tried = {(m, p.split("?")[0].replace("lakeside", "{client_id}")) for m, p in ROUTES}
+    tried = {
+        (m, p.split("?")[0].replace("lakeside", "{client_id}").replace("/1", "/{hold_seq}"))
+        for m, p in ROUTES
+    }
     assert found == tried
 
 

@@ -5,6 +5,7 @@ import { type History, type Run, call, clientPath, useApi } from "./api";
 import { Acts } from "./Acts";
 import { RecordsChart, RejectsChart } from "./Chart";
 import { Facts, Section } from "./Facts";
+import { Hold } from "./Hold";
 import { LIST, Link, runPage } from "./host";
 import { TraceOne } from "./Trace";
 import { Empty, Loading, Notice, Page, Status, When, count, duration, seconds, size, spoken } from "./words";
@@ -43,13 +44,13 @@ export function Integration({ dagId = "" }: { dagId?: string }) {
     setOlder([...older, ...page.runs]);
     setMore(page.next_before !== null);
   };
-  const charted = [...runs].slice(0, 60).reverse().map((run) => ({ ...run, at: stamp(run.started_at) }));
+  const charted = runs.filter((run) => !run.dry_run).slice(0, 60).reverse().map((run) => ({ ...run, at: stamp(run.started_at) }));
   const rejects = rejectsByRun(data.rejects);
   return (
     <Page>
       <HStack gap={3} wrap="wrap">
         <Heading as="h1" size="lg">{client.client}</Heading>
-        {newest && <Status status={newest.status} words={words} size="lg" />}
+        {newest && <Status status={newest.dry_run ? "dry_run" : newest.status} words={words} size="lg" />}
         {data.paused && <Badge colorPalette="orange" color="fg">paused in Airflow</Badge>}
       </HStack>
       {newest?.sentence && <Text fontSize="md" my={1}>{newest.sentence}</Text>}
@@ -64,11 +65,11 @@ export function Integration({ dagId = "" }: { dagId?: string }) {
         <Link to={LIST}>All integrations</Link> {error}
       </Text>
       {client.broken && <Notice status="error" title="The mapping has a mistake; a data engineer corrects it.">{client.broken}</Notice>}
+      {client.pause && <Notice status="info" title="Paused by the mapping">{client.pause}</Notice>}
       {data.holds.map((hold) => (
-        <Notice key={hold.hold_seq} status="warning" title="Awaiting approval">
-          Since <When at={hold.opened_at} />: {hold.reasons.map((reason) => reason.text).join(" ")} Ask the school; then trigger the
-          integration with Approve ticked. <Link to={runPage(client.client_id, hold.run_id)}>What would change</Link>
-        </Notice>
+        <Hold key={hold.hold_seq} clientId={client.client_id} hold={hold} mayAct={data.may_act} deciders={client.operators} done={again}>
+          <Link to={runPage(client.client_id, hold.run_id)}>What would change</Link>
+        </Hold>
       ))}
       <Acts clientId={client.client_id} mayAct={data.may_act} paused={data.paused} done={again} />
       <TraceOne clientId={client.client_id} words={words} />
@@ -79,7 +80,7 @@ export function Integration({ dagId = "" }: { dagId?: string }) {
             <Box mt={2} />
             <Facts label="Runs" rows={runs} rowKey={(run) => run.run_id} columns={[
               { header: "When", cell: (run) => <When at={run.started_at} /> },
-              { header: "Status", cell: (run) => <Status status={run.status} words={words} /> },
+              { header: "Status", cell: (run) => <Status status={run.dry_run ? "dry_run" : run.status} words={words} /> },
               { header: "What happened", cell: (run) => <Link to={runPage(client.client_id, run.run_id)}>{run.sentence || "Still at work"}</Link> },
               ...(["read", "inserted", "updated", "unchanged", "deleted", "rejected"] as const).map((part) => (
                 { header: part === "read" ? "Records" : part.charAt(0).toUpperCase() + part.slice(1), numeric: true, cell: (run: Run) => count(run[part]) })),

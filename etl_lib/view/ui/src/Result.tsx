@@ -4,8 +4,9 @@ import { Badge, Box, Button, Heading, HStack, Link as ChakraLink, Progress, Stac
 import { type FillCounts, type Rejects, type Report, type Stage, rejectedUrl, runPath, useApi } from "./api";
 import { Acts } from "./Acts";
 import { Facts, Section } from "./Facts";
+import { Hold } from "./Hold";
 import { Link, clientPage, logPage } from "./host";
-import { Loading, Page, Status, When, count, duration, palette, seconds, spoken } from "./words";
+import { Loading, Notice, Page, Status, When, count, duration, palette, seconds, spoken } from "./words";
 
 const LIVE_MS = 2000;
 const PARTS = ["inserted", "updated", "unchanged", "deleted_by_row", "rejected", "duplicates", "filtered"];
@@ -23,7 +24,7 @@ function TimeLine({ dagId, runId, report }: { dagId: string; runId: string; repo
         return (
           <HStack key={name} role="listitem" gap={3} minH="34px" wrap={{ base: "wrap", md: "nowrap" }} data-stage={name}>
             <Box width="170px" flexShrink={0}>
-              {stage ? <Status status={stage.status} words={{ ...words, succeeded: name, running: name, failed: `${name} failed` }} />
+              {stage ? <Status status={stage.status} words={{ ...words, succeeded: name, running: name, failed: `${name} failed`, awaiting_approval: `${name} waits`, refused: `${name} refused` }} />
                 : <Text as="span" color="fg.muted">{name}</Text>}
             </Box>
             <Box flex="1" minW="160px" height="10px" bg="bg.muted" borderRadius="full" position="relative" overflow="hidden">
@@ -79,7 +80,7 @@ export function Result({ dagId = "", runId = "" }: { dagId?: string; runId?: str
   const { data, error, again } = useApi<Report>(runPath(dagId, runId), LIVE_MS);
   if (!data) return <Loading error={error} />;
   const { run, words } = data;
-  const atWork = !run.ended_at;
+  const atWork = !run.ended_at && run.status !== "awaiting_approval";
   const expected = atWork && run.usual_duration_s ? new Date(new Date(run.started_at).getTime() + run.usual_duration_s * 1000).toISOString() : null;
   const sum = (entity: string, part: string) => data.counts.filter((row) => row.entity === entity).reduce((all, row) => all + Number(row[part]), 0);
   const changed = (entity: string) => ["inserted", "updated", "deleted_by_row", "deleted_by_absence"].some((part) => sum(entity, part));
@@ -88,16 +89,17 @@ export function Result({ dagId = "", runId = "" }: { dagId?: string; runId?: str
     <Page>
       <HStack gap={3} wrap="wrap">
         <Heading as="h1" size="lg">{data.client}</Heading>
-        <Status status={run.status} words={words} size="lg" />
-        {run.dry_run && <Badge color="fg">dry run</Badge>}
+        <Status status={run.dry_run ? "dry_run" : run.status} words={words} size="lg" />
       </HStack>
       <Text fontSize="md" my={1}>{run.sentence || "Still at work."}</Text>
       <Text color="fg.muted">
-        Started <When at={run.started_at} />, {atWork ? "at work for" : "took"} {duration(run.duration_s ?? seconds(run.started_at, null))}
+        Started <When at={run.started_at} />, {run.ended_at ? "took" : atWork ? "at work for" : "waits since then,"} {duration(run.duration_s ?? seconds(run.started_at, null))}
         {run.usual_duration_s !== null && ` (usually ${duration(run.usual_duration_s)})`}
         {expected && (new Date(expected) > new Date() ? <>, expected to end <When at={expected} /></> : ", longer than usual")}
         {run.delivered_on && `, delivery of ${run.delivered_on}`}. <Link to={clientPage(dagId)}>All runs of this school</Link> {error}
       </Text>
+      {run.dry_run && <Notice status="info" title="Dry run: nothing was changed">The figures below are what this delivery would do.</Notice>}
+      {data.hold && <Hold clientId={dagId} hold={data.hold} mayAct={data.may_act} deciders={data.deciders} done={again} />}
       <Acts clientId={dagId} runId={runId} mayAct={data.may_act} done={again} />
       <Section title="Stages"><TimeLine dagId={dagId} runId={runId} report={data} /></Section>
       {data.messages.length > 0 && (
@@ -113,7 +115,7 @@ export function Result({ dagId = "", runId = "" }: { dagId?: string; runId?: str
         </Section>
       )}
       {data.counts.length > 0 && (
-        <Section title="Counts">
+        <Section title={data.is_plan ? "Counts of the plan; nothing was changed" : "Counts"}>
           <Facts<FillCounts> label="Counts" rows={data.counts} rowKey={(row) => row.feed + row.entity} columns={[
             { header: "Feed", cell: (row) => spoken(row.feed) },
             { header: "Fills", cell: (row) => spoken(row.entity) },
@@ -141,7 +143,7 @@ export function Result({ dagId = "", runId = "" }: { dagId?: string; runId?: str
         </Section>
       )}
       {entities.length > 0 && (
-        <Section title="What changed">
+        <Section title={data.is_plan ? "What would change" : "What changed"}>
           <Facts label="Changes" rows={entities} rowKey={(entity) => entity} columns={[
             { header: "Entity", cell: spoken },
             { header: "Inserted", numeric: true, cell: (entity) => count(sum(entity, "inserted")) },

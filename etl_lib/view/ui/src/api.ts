@@ -31,6 +31,8 @@ export type Client = {
   schedule: string;
   next_run_at: string | null;
   broken: string;
+  pause: string;
+  operators: string[];
 };
 
 export type Card = Client & Counts & {
@@ -71,10 +73,14 @@ export type History = {
   feeds: { feed: string; rows_read: number; delivered_on: string | null; received_at: string | null }[];
   deliveries: { delivery_seq: number; delivery_id: string; delivered_on: string; received_at: string; files: File[] }[];
   rejects: { run_id: string; started_at: string; code: string; meaning: string; rows: number }[];
-  holds: { hold_seq: number; run_id: string; opened_at: string; reasons: { text: string }[] }[];
+  holds: Held[];
   acts: { kind: string; by: string; at: string; text: string; until_at: string | null; run_id: string | null }[];
 };
 
+export type Held = {
+  hold_seq: number; run_id: string; status: string; opened_at: string; lapses_at: string; decided_at: string | null;
+  decided_by: string | null; comment: string | null; reasons: { text: string }[];
+};
 export type Said = { meaning: string; next_step: string; owner: string; level: string; code: string };
 export type Stage = {
   stage: string; status: string; started_at: string; ended_at: string | null; what: string; rows: number; rows_total: number | null;
@@ -85,6 +91,9 @@ export type Report = {
   words: Words;
   client: string;
   may_act: boolean;
+  deciders: string[];
+  hold: Held | null;
+  is_plan: boolean;
   run: Run & { delivered_on: string | null; received_at: string | null; files: File[] | null; usual_duration_s: number | null };
   stages: Stage[];
   counts: FillCounts[];

@@ -40,7 +40,7 @@ export function When({ at }: { at: string | null | undefined }) {
 // The sign stands beside the word: colour is never the only one.
 export const SIGNS: Record<string, string> = {
   succeeded: "✓", succeeded_with_rejects: "✎", nothing_new: "=", awaiting_approval: "?", not_received: "∅",
-  failed: "✕", refused: "✕", running: "▶", waiting: "…", superseded: "»", undone: "↶", not_due: "–",
+  failed: "✕", refused: "✕", running: "▶", waiting: "…", superseded: "»", undone: "↶", not_due: "–", dry_run: "≈",
 };
 export const NEEDS = ["failed", "not_received", "awaiting_approval", "refused"];
 export const BAD = new Set(["failed", "not_received", "refused"]);

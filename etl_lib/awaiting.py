@@ -1,0 +1,67 @@
+"""Tells Airflow's waiting tasks what has been decided in the ETL database: by CLI, view, clock or a newer
+delivery. Needs Airflow's own database, so it runs in the scheduler and in the api-server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from etl_lib.metrics.holds import HeldDelivery
+
+log = logging.getLogger(__name__)
+LOAD = "load"
+APPROVE, REFUSE = "Approve", "Refuse"
+
+
+def resume_decided(url: str) -> None:
+    """Lapse what is overdue, and let every task go on whose hold is decided; may be repeated.
+
+    The task reads the decision itself: what is written here only wakes it.
+    """
+    from etl_lib.metrics.holds import lapse_overdue, still_waiting  # DAG files import this module
+
+    lapse_overdue(url)
+    if decided := still_waiting(url):
+        _resume(decided)
+
+
+def _resume(decided: Iterable[HeldDelivery]) -> None:
+    from airflow.models.hitl import HITLDetail, HITLUser
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import handle_event_submit
+    from airflow.triggers.base import TriggerEvent
+    from airflow.utils.session import create_session
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import select
+
+    with create_session(scoped=False) as session:
+        for hold in decided:
+            # locked in Airflow's own order, the task before its question
+            task = session.scalar(
+                select(TaskInstance)
+                .where(
+                    TaskInstance.dag_id == hold.dag_id,
+                    TaskInstance.run_id == hold.run_id,
+                    TaskInstance.task_id == LOAD,
+                    TaskInstance.state == TaskInstanceState.AWAITING_INPUT,
+                )
+                .with_for_update(of=TaskInstance, skip_locked=True)
+            )
+            if task is None:
+                continue
+            question = session.scalar(
+                select(HITLDetail).where(HITLDetail.ti_id == task.id).with_for_update(of=HITLDetail)
+            )
+            if question is None or question.response_received:
+                continue
+            by = hold.decided_by or hold.status
+            question.responded_by = dict(HITLUser(id=by, name=by))
+            question.responded_at = datetime.now(UTC)
+            question.chosen_options = [APPROVE if hold.status == "approved" else REFUSE]
+            question.params_input = {}
+            event = TriggerEvent(question.as_resume_event_payload())  # type: ignore[no-untyped-call]
+            handle_event_submit(event, task_instance=task, session=session)
+            log.info("%s %s: %s, the task load goes on.", hold.dag_id, hold.run_id, hold.status)

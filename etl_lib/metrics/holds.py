@@ -1,0 +1,336 @@
+"""The truth about deliveries over a limit: which wait, who decided what about which plan, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from etl_lib.database import Connection, connected
+from etl_lib.manifest import Counts, Delivery, Hold, Loaded
+from etl_lib.metrics.acts import Act
+from etl_lib.metrics.status import RunStatus
+from etl_lib.run import Run
+
+
+class HoldStatus(StrEnum):
+    """What became of a hold; only an approved plan is ever loaded."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    LAPSED = "lapsed"
+    SUPERSEDED = "superseded"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class HeldDelivery:
+    """One hold with the run that asked; `comment` of a superseded one says what took its place."""
+
+    hold_seq: int
+    client_id: str
+    dag_id: str
+    run_id: str
+    delivery_id: str
+    delivery_seq: int
+    reasons: list[dict[str, Any]]
+    plan: dict[str, Any]
+    plan_digest: str
+    status: str
+    opened_at: datetime
+    lapses_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+    comment: str | None
+
+    @property
+    def words(self) -> str:
+        """Why it waits, in sentences."""
+        return " ".join(str(reason["text"]) for reason in self.reasons)
+
+    @property
+    def counts(self) -> tuple[Counts, ...]:
+        """What the plan counts."""
+        return tuple(Counts(**count) for count in self.plan["counts"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said about a hold: by a person, or (LAPSED) by the clock."""
+
+    hold_seq: int
+    status: HoldStatus
+    by: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a load did or would do: counts, masked samples of the changed rows, a digest of them all."""
+
+    loaded: Loaded
+    samples: list[dict[str, Any]]
+    digest: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For etl.hold and etl.dry_run."""
+        return {
+            "counts": [count.model_dump() for count in self.loaded.counts],
+            "samples": self.samples,
+            "status": self.loaded.status,
+            "holds": [hold.model_dump() for hold in self.loaded.holds],
+        }
+
+
+_HOLD = """
+SELECT h.hold_seq, h.client_id, r.dag_id, r.run_id, h.delivery_id, h.delivery_seq, h.reasons, h.plan,
+       h.plan_digest, h.status, h.opened_at, h.lapses_at, h.decided_at, h.decided_by, h.comment
+FROM etl.hold h JOIN etl.run r USING (run_seq) WHERE """
+
+
+# --- inside the load's own transaction --------------------------------------------------------------
+
+
+def last_word(connection: Connection, client_id: str, delivery_id: str) -> HeldDelivery | None:
+    """The newest hold about this delivery, whichever run asked; None when nobody was asked."""
+    found = _found(
+        connection,
+        "h.client_id = %s AND h.delivery_id = %s ORDER BY h.hold_seq DESC LIMIT 1",
+        (client_id, delivery_id),
+    )
+    return found[0] if found else None
+
+
+def is_used(connection: Connection, hold: HeldDelivery, run: Run) -> bool:
+    """Whether the delivery was loaded since the decision: one approval is for one load."""
+    row = connection.execute(
+        "SELECT count(*) FROM etl.load l JOIN etl.run r USING (run_seq) WHERE l.client_id = %s "
+        "AND l.delivery_id = %s AND l.loaded_at > %s AND NOT (r.dag_id = %s AND r.run_id = %s)",
+        (hold.client_id, hold.delivery_id, hold.decided_at, run.dag_id, run.run_id),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def record_approved(
+    connection: Connection, run: Run, run_seq: int, delivery: Delivery, plan: Plan,
+    by: str, comment: str,
+) -> None:  # fmt: skip
+    """A load over a limit that was approved without being asked about: who, and why."""
+    connection.execute(
+        "INSERT INTO etl.hold (client_id, run_seq, delivery_seq, delivery_id, reasons, plan, plan_digest, "
+        "status, lapses_at, decided_at, decided_by, comment) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, 'approved', now(), now(), %s, %s)",
+        (run.client_id, run_seq, delivery.delivery_seq, delivery.delivery_id,
+         Jsonb([hold.model_dump() for hold in plan.loaded.holds]), Jsonb(plan.as_json()), plan.digest,
+         by, comment),
+    )  # fmt: skip
+    record_decision(connection, run.client_id, run_seq, Act.APPROVE, by, comment)
+
+
+def settle_older(connection: Connection, run: Run, delivery: Delivery, is_whole: bool) -> None:
+    """A delivery has been loaded: holds about itself and, when it is whole, about older ones are over."""
+    text = f"The delivery of {delivery.delivered_on:%d %B %Y} has been loaded in its place."
+    _supersede(connection, run, delivery, is_whole, text, "")
+
+
+# --- each a transaction of its own ------------------------------------------------------------------
+
+
+def open_hold(
+    url: str, run: Run, delivery: Delivery, plan: Plan, hours: float, is_whole: bool,
+    reasons: Sequence[Hold],
+) -> str | None:  # fmt: skip
+    """Record that the delivery waits for a person, for so many hours from now.
+
+    A run that asks again about the same plan keeps its hold. Open holds about the same or, when the
+    delivery `is_whole` (every feed full), older deliveries are superseded. Gives the reason, and opens
+    nothing, when a newer whole delivery waits already.
+    """
+    with connected(url) as connection:
+        newer = connection.execute(
+            "SELECT d.delivered_on FROM etl.hold h JOIN etl.delivery d USING (client_id, delivery_seq) "
+            "WHERE h.client_id = %s AND h.status = 'open' AND h.delivery_seq > %s LIMIT 1",
+            (run.client_id, delivery.delivery_seq),
+        ).fetchone()
+        if newer and is_whole:
+            return f"The delivery of {newer[0]:%d %B %Y}, which is newer, waits for approval."
+        text = (
+            f"A later run asks about the delivery of {delivery.delivered_on:%d %B %Y} in its place."
+        )
+        _supersede(connection, run, delivery, is_whole, text, plan.digest)
+        connection.execute(
+            "INSERT INTO etl.hold (client_id, run_seq, delivery_seq, delivery_id, reasons, plan, plan_digest, "
+            "lapses_at) SELECT %s, r.run_seq, %s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 hour' "
+            "FROM etl.run r WHERE r.dag_id = %s AND r.run_id = %s AND NOT EXISTS (SELECT FROM etl.hold h "
+            "WHERE h.run_seq = r.run_seq AND h.status = 'open')",
+            (run.client_id, delivery.delivery_seq, delivery.delivery_id,
+             Jsonb([hold.model_dump() for hold in reasons]), Jsonb(plan.as_json()), plan.digest, hours,
+             run.dag_id, run.run_id),
+        )  # fmt: skip
+    return None
+
+
+def settle_identical(url: str, run: Run, delivery: Delivery) -> None:
+    """The files that are loaded have come again: what came before them is no longer asked about."""
+    text = (
+        f"The files of {delivery.delivered_on:%d %B %Y}, which are loaded, came again in its place."
+    )
+    with connected(url) as connection:
+        rows = connection.execute(
+            "UPDATE etl.hold h SET status = 'superseded', decided_at = clock_timestamp(), comment = %s "
+            "FROM etl.delivery d WHERE d.client_id = h.client_id AND d.delivery_seq = h.delivery_seq "
+            "AND h.client_id = %s AND h.status = 'open' AND d.received_at <= %s RETURNING h.run_seq",
+            (text, run.client_id, delivery.received_at),
+        ).fetchall()
+        for (run_seq,) in rows:
+            _end(connection, run_seq, RunStatus.SUPERSEDED, f"Left out. {text}")
+
+
+def hold_of_run(url: str, run: Run) -> HeldDelivery | None:
+    """The newest hold that the run has opened, or None."""
+    with connected(url) as connection:
+        found = _found(
+            connection,
+            "r.dag_id = %s AND r.run_id = %s ORDER BY h.hold_seq DESC LIMIT 1",
+            (run.dag_id, run.run_id),
+        )
+    return found[0] if found else None
+
+
+def open_holds(url: str, client_or_run: str) -> list[HeldDelivery]:
+    """The open holds of a client, or of the run with this id."""
+    with connected(url) as connection:
+        return _found(
+            connection,
+            "h.status = 'open' AND (h.client_id = %s OR r.run_id = %s) ORDER BY h.hold_seq",
+            (client_or_run, client_or_run),
+        )
+
+
+def decide(
+    url: str, client_id: str, hold_seq: int, status: HoldStatus, by: str, comment: str
+) -> bool:
+    """Record what was decided about an open hold; False when it is not open any more (nothing happens).
+
+    The first word counts. A hold whose time is over lapses, whatever was wanted. A refused run whose
+    process has ended (`etl run`) is refused here; one that waits in Airflow ends itself.
+    """
+    with connected(url) as connection:
+        _lapse(connection)
+        row = connection.execute(
+            "UPDATE etl.hold SET status = %s, decided_at = clock_timestamp(), decided_by = %s, comment = %s "
+            "WHERE client_id = %s AND hold_seq = %s AND status = 'open' RETURNING run_seq",
+            (status, by or None, comment, client_id, hold_seq),
+        ).fetchone()
+        if row is None:
+            return False
+        if status in _ACTS:
+            record_decision(connection, client_id, row[0], _ACTS[status], by, comment)
+        if status == HoldStatus.REFUSED:
+            text = "Refused; nothing was changed. A person has refused the delivery."
+            _end(connection, row[0], RunStatus.REFUSED, text)
+    return True
+
+
+_ACTS = {HoldStatus.APPROVED: Act.APPROVE, HoldStatus.REFUSED: Act.REFUSE}
+
+
+def lapse_overdue(url: str) -> None:
+    """Refuse what nobody has decided in time."""
+    with connected(url) as connection:
+        _lapse(connection)
+
+
+def still_waiting(url: str) -> list[HeldDelivery]:
+    """Holds that are decided while the run that asked still waits: its task must be told."""
+    with connected(url) as connection:
+        return _found(
+            connection,
+            "h.status <> 'open' AND r.status = 'awaiting_approval' AND r.ended_at IS NULL AND h.hold_seq = "
+            "(SELECT max(hold_seq) FROM etl.hold x WHERE x.run_seq = h.run_seq) ORDER BY h.hold_seq",
+            (),
+        )
+
+
+def record_dry_run(url: str, run: Run, plan: Plan) -> None:
+    """Keep what a dry run would have changed."""
+    with connected(url) as connection:
+        connection.execute(
+            "INSERT INTO etl.dry_run (run_seq, plan) SELECT run_seq, %s FROM etl.run "
+            "WHERE dag_id = %s AND run_id = %s ON CONFLICT (run_seq) DO UPDATE SET plan = excluded.plan",
+            (Jsonb(plan.as_json()), run.dag_id, run.run_id),
+        )
+
+
+def planned_by(url: str, run: Run) -> Loaded | None:
+    """What the dry run planned, or None when it came to no plan."""
+    with connected(url) as connection:
+        row = connection.execute(
+            "SELECT d.plan FROM etl.dry_run d JOIN etl.run r USING (run_seq) "
+            "WHERE r.dag_id = %s AND r.run_id = %s",
+            (run.dag_id, run.run_id),
+        ).fetchone()
+    if row is None:
+        return None
+    plan: Mapping[str, Any] = row[0]
+    return Loaded.model_validate_json(
+        json.dumps({k: plan[k] for k in ("status", "counts", "holds")})
+    )
+
+
+def record_decision(
+    connection: Connection, client_id: str, run_seq: int, act: Act, by: str, comment: str
+) -> None:
+    """Who decided, among what people did."""
+    connection.execute(
+        "INSERT INTO etl.act (client_id, run_seq, kind, by, text) VALUES (%s, %s, %s, %s, %s)",
+        (client_id, run_seq, act, by, comment),
+    )
+
+
+def _supersede(
+    connection: Connection, run: Run, delivery: Delivery, is_whole: bool, text: str, but_digest: str
+) -> None:
+    """End open holds about the delivery and, when it is whole, older ones; not the run's own about
+    the plan `but_digest`."""
+    rows = connection.execute(
+        "UPDATE etl.hold h SET status = 'superseded', decided_at = clock_timestamp(), comment = %s "
+        "FROM etl.run r WHERE r.run_seq = h.run_seq AND h.client_id = %s AND h.status = 'open' "
+        "AND (h.delivery_id = %s OR %s AND h.delivery_seq < %s) "
+        "AND NOT (r.dag_id = %s AND r.run_id = %s AND h.plan_digest = %s) RETURNING h.run_seq",
+        (text, run.client_id, delivery.delivery_id, is_whole, delivery.delivery_seq,
+         run.dag_id, run.run_id, but_digest),
+    ).fetchall()  # fmt: skip
+    for (run_seq,) in rows:
+        _end(connection, run_seq, RunStatus.SUPERSEDED, f"Left out. {text}")
+
+
+def _lapse(connection: Connection) -> None:
+    rows = connection.execute(
+        "UPDATE etl.hold SET status = 'lapsed', decided_at = clock_timestamp() "
+        "WHERE status = 'open' AND lapses_at < clock_timestamp() RETURNING run_seq"
+    ).fetchall()
+    for (run_seq,) in rows:
+        text = "Refused; nothing was changed. Nobody approved in time."
+        _end(connection, run_seq, RunStatus.REFUSED, text)
+
+
+def _end(connection: Connection, run_seq: int, status: RunStatus, sentence: str) -> None:
+    """The last word about a run that waits for a person and has no process that could say it."""
+    connection.execute(
+        "UPDATE etl.run SET status = %s, sentence = %s WHERE run_seq = %s AND status = %s "
+        "AND ended_at IS NOT NULL",
+        (status, sentence, run_seq, RunStatus.AWAITING_APPROVAL),
+    )
+
+
+def _found(connection: Connection, where: str, given: tuple[Any, ...]) -> list[HeldDelivery]:
+    with connection.cursor(row_factory=class_row(HeldDelivery)) as cursor:
+        return cursor.execute((_HOLD + where).encode(), given).fetchall()
