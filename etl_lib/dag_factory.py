@@ -28,6 +28,10 @@ PARAMS = {
         False, type="boolean", title="Approve",
         description="Load although a limit is exceeded: you have asked the school.",
     ),
+    "undo": Param(
+        None, type=["null", "string"], title="Undo a run",
+        description="Number or id of a run of this school: what it changed is put back, nothing is loaded.",
+    ),
 }  # fmt: skip
 
 

@@ -221,4 +221,5 @@ class Loaded(Model):
     status: str
     counts: tuple[Counts, ...]
     holds: tuple[Hold, ...] = ()
+    said: str = Field("", description="What an undo says of itself.")
     repeated: bool = Field(False, description="The run had been loaded before; nothing was done.")

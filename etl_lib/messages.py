@@ -328,6 +328,39 @@ _ALL = (
         "A newer delivery has been loaded already, so this older one is left out.",
         "Nothing to do.",
     ),
+    Message(
+        "UNDONE_DELIVERY",
+        Level.WARNING,
+        Owner.ACCOUNT_MANAGER,
+        "A delivery that was undone has come again; nothing was changed.",
+        "Ask the school for corrected files; approve only if these are right after all.",
+    ),
+    # --- undo and reconcile ------------------------------------------------------------------------------
+    _system(
+        "RUN_NOT_FOUND",
+        "There is no run of this number or id.",
+        "Look the run up in the view or with `SELECT run_seq, run_id FROM etl.run`, and ask again.",
+    ),
+    _system(
+        "RUN_AMBIGUOUS",
+        "Runs of several clients have this id.",
+        "Name the run by its number, or say which client's with `--client`.",
+    ),
+    _system(
+        "UNDO_NOTHING",
+        "The run has nothing to put back.",
+        "Check which run you mean; to bring back what was undone, undo the undo.",
+    ),
+    _system(
+        "UNDO_BLOCKED",
+        "Later runs changed the same rows, or rows that refer to them; nothing was changed.",
+        "Undo the named runs first, in the order in which they are named, then this one.",
+    ),
+    _system(
+        "UNDO_EXPIRED",
+        "The rows' earlier values are kept only for a set time, and the run lies further back.",
+        "Nothing was changed. Ask the school to send the right files again.",
+    ),
     # --- configuration ------------------------------------------------------------------------------------
     _mapping(
         "MAPPING_INVALID",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from etl_lib.storage import Storage
 
@@ -17,6 +18,7 @@ class Wishes:
     dry_run: bool = False
     approve: bool = False
     wait: bool = True
+    undo: str = ""  # the run, by number or id, whose changes this run puts back
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Run:
     workspace: Storage
     outbox: Storage
     wishes: Wishes = Wishes()
+    kind: Literal["load", "undo", "reconcile"] = "load"
     progress: Callable[[Progress], None] = field(default=_silent, compare=False)
 
 

@@ -42,13 +42,21 @@ class StageOperator(ClientOperator):
     """One stage on what the stage before has left; children say which."""
 
     def execute(self, context: Context) -> None:
-        """Run the stage, unless the run has been committed already."""
+        """Run the stage, unless the run has been committed already, or is an undo."""
         from etl_lib.pipeline import is_loaded
 
         with airflow_outcome():
             run = run_of(context, self.client_id, self.include)
-            if not is_loaded(run):
+            if is_loaded(run):
+                return
+            if run.wishes.undo:
+                self.undo(run)
+            else:
                 self.stage(run)
+
+    def undo(self, run: Run) -> None:
+        """Nothing: the load undoes."""
+        self.log.info("This run undoes %s; load does it.", run.wishes.undo)
 
     @abstractmethod
     def stage(self, run: Run) -> None:
@@ -75,7 +83,7 @@ class ExtractOperator(ClientOperator):
             project = Project.load(Path(self.include))
             run = run_of(context, self.client_id, self.include)
             begin(run, project.environment_name, project.entities)
-            if is_loaded(run):
+            if is_loaded(run) or run.wishes.undo:
                 return
             with recorded(run, "extract"):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
@@ -127,6 +135,12 @@ class LoadOperator(StageOperator):
 
         do_load(run)
 
+    def undo(self, run: Run) -> None:
+        """Put back what the run that the form names has changed."""
+        from etl_lib.pipeline import do_undo
+
+        do_undo(run, Project.load(Path(self.include)))
+
 
 class ReportOperator(ClientOperator):
     """Tells the school and the metrics what became of the run; a teardown, so it always runs."""
@@ -167,6 +181,7 @@ def run_of(context: Context, client_id: str, include: str) -> Run:
     folders = bucket(environment.client_folders.conn_id, environment.client_folders.bucket)
     dag_run = context["dag_run"]
     params = context["params"]
+    undo = str(params.get("undo") or "").strip()
     return Run(
         client_id=client_id,
         dag_id=dag_run.dag_id,
@@ -176,7 +191,8 @@ def run_of(context: Context, client_id: str, include: str) -> Run:
         archive=storage.at("archive", client_id),
         workspace=storage.at("staging", client_id, folder_name(dag_run.run_id)),
         outbox=folders.at("clients", client_id, "outbox"),
-        wishes=Wishes(approve=bool(params.get("approve", False))),
+        wishes=Wishes(approve=bool(params.get("approve", False)), undo=undo),
+        kind="undo" if undo else "load",
     )
 
 

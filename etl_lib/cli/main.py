@@ -13,6 +13,7 @@ from etl_lib.cli.read import read
 from etl_lib.cli.roles import roles
 from etl_lib.cli.run import run
 from etl_lib.cli.trace import trace
+from etl_lib.cli.undo import undo
 from etl_lib.errors import EtlError, FixTheSetup
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.command()(migrate)
 app.command()(run)
 app.command()(read)
 app.command()(trace)
+app.command()(undo)
 app.command()(roles)
 
 

@@ -1,5 +1,6 @@
 """Loads a whole delivery in one transaction: staging, references, MERGE, deletes, history, ledger, counts."""
 
 from etl_lib.load.delivery import Plan, load
+from etl_lib.load.undo import undo
 
-__all__ = ["Plan", "load"]
+__all__ = ["Plan", "load", "undo"]

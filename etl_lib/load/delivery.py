@@ -20,7 +20,7 @@ from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
 from etl_lib.load.references import count_unresolved, reject_unknown
 from etl_lib.load.staging import Staged, stage
 from etl_lib.load.tables import table
-from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated, masked
+from etl_lib.manifest import Counts, Extracted, Hold, Loaded, Transformed, Validated, masked
 from etl_lib.metrics.ledger import (
     Ledger,
     RejectedRow,
@@ -31,10 +31,12 @@ from etl_lib.metrics.ledger import (
 )
 from etl_lib.metrics.schema import ensure_history_partition
 from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.undone import undone_delivery
 from etl_lib.run import Progress, Run
 
 _LOCK_WAIT_S = 30
 _SAMPLES = 5
+UNDONE = "undone"  # the limit of a delivery that was undone: it is never loaded again unasked
 
 
 class _Rollback(Exception):
@@ -76,17 +78,26 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
     if not run.wishes.dry_run:
         plan = {"counts": [count.model_dump() for count in loaded.counts], "samples": samples}
         Ledger(run.database_url).open_hold(run, extracted.delivery.delivery_id, loaded.holds, plan)
-        raise NeedsApproval([Fault("HOLD_LIMIT", hold.text, hold.feed) for hold in loaded.holds])
+        raise NeedsApproval([Fault(_code(hold), hold.text, hold.feed) for hold in loaded.holds])
     return Plan(loaded, samples)
+
+
+def _code(hold: Hold) -> str:
+    return "UNDONE_DELIVERY" if hold.limit == UNDONE else "HOLD_LIMIT"
+
+
+def lock_client(connection: Connection, client_id: str) -> None:
+    """Exclude other loads of the client until the transaction ends; TryAgain (LOAD_BUSY) after a while."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{_LOCK_WAIT_S}s"))
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtext('etl load'), hashtext(%s))", (client_id,)
+    )
+    connection.execute("SET LOCAL lock_timeout = 0")
 
 
 def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Loaded | None:
     """Exclude other loads of the client, then see whether this one has been done already."""
-    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{_LOCK_WAIT_S}s"))
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtext('etl load'), hashtext(%s))", (run.client_id,)
-    )
-    connection.execute("SET LOCAL lock_timeout = 0")
+    lock_client(connection, run.client_id)
     if done := recorded_load(connection, run):
         return done
     current = current_delivery(connection, run.client_id)
@@ -136,6 +147,8 @@ def _change(
     if too_many := [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]:
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
     holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
+    if words := undone_delivery(connection, run.client_id, delivery.delivery_id):
+        holds.insert(0, Hold(feed="", entity="", limit=UNDONE, allowed=0, found=1, text=words))
     told = {(h.feed, h.entity, h.limit) for h in holds}
     holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
     any_rejected = any(count.rejected for count in counts)

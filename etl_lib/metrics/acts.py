@@ -19,6 +19,7 @@ class Act(StrEnum):
     CHECK_NOW = "check_now"
     TRACE = "trace"
     DOWNLOAD = "download"
+    UNDO = "undo"
 
 
 def record_act(

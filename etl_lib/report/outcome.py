@@ -19,6 +19,7 @@ STATUS_OF_CODE = {
     "NOT_RECEIVED": RunStatus.NOT_RECEIVED,
     "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
     "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
+    "UNDONE_DELIVERY": RunStatus.AWAITING_APPROVAL,
     "SUPERSEDED": RunStatus.SUPERSEDED,
     "NOTHING_NEW": RunStatus.NOTHING_NEW,
 }
@@ -53,7 +54,7 @@ def report(
     loaded = planned or ledger.loaded(run)
     status = RunStatus(loaded.status) if loaded else status_of(faults)
     counts = loaded.counts if loaded else ()
-    words = sentence(status, counts, faults)
+    words = (loaded.said if loaded else "") or sentence(status, counts, faults)
     if run.wishes.dry_run:
         words = f"Dry run, nothing was changed. {words}"
     rejects = collect(run.workspace, extracted, validated, transformed)

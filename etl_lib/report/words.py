@@ -24,6 +24,7 @@ def sentence(status: RunStatus, counts: Sequence[Counts], faults: Sequence[Fault
         RunStatus.AWAITING_APPROVAL: "Waits for approval; nothing was changed.",
         RunStatus.NOT_RECEIVED: "No complete delivery came.",
         RunStatus.SUPERSEDED: "Left out.",
+        RunStatus.UNDONE: "Undone: what it had changed was put back.",
         RunStatus.REFUSED: "Refused; nothing was changed.",
     }.get(status, "Failed; nothing was changed.")
     return f"{opening} {reason}{more}".strip()
