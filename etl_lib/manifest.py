@@ -25,6 +25,11 @@ def keys_key(run_id: str) -> str:
     return f"runs/{folder_name(run_id)}/keys.parquet"
 
 
+def delivery_folder(delivery_seq: int, delivery_id: str) -> str:
+    """Where the archive keeps what a delivery was (delivery.json) and how it was read (mapping.json)."""
+    return f"deliveries/{delivery_seq}-{delivery_id[:12]}"
+
+
 def masked(key: str) -> str:
     """A key that a person can recognise who knows it, and nobody else can read."""
     return f"{key[:2]}***" if len(key) > 4 else "***"

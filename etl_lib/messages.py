@@ -361,6 +361,39 @@ _ALL = (
         "The rows' earlier values are kept only for a set time, and the run lies further back.",
         "Nothing was changed. Ask the school to send the right files again.",
     ),
+    Message(
+        "RECONCILE_EDITED",
+        Level.WARNING,
+        Owner.ON_CALL,
+        "Rows of the target were edited by somebody else than a load.",
+        "The next run loads the delivery again and puts them right; find out who writes to the tables.",
+    ),
+    Message(
+        "RECONCILE_LOST",
+        Level.WARNING,
+        Owner.ON_CALL,
+        "Rows of the loaded delivery are missing or deleted in the target.",
+        "The next run loads the delivery again and brings them back; find out who removed them.",
+    ),
+    Message(
+        "RECONCILE_EXTRA",
+        Level.WARNING,
+        Owner.ON_CALL,
+        "The target shows rows that the loaded delivery no longer has.",
+        "The next run loads the delivery again and deletes them; find out who brought them back.",
+    ),
+    Message(
+        "RECONCILE_NOTHING",
+        Level.INFO,
+        Owner.NOBODY,
+        "There is no loaded delivery to compare the target with.",
+        "Nothing to do; compare again once a delivery is loaded.",
+    ),
+    _system(
+        "ARCHIVE_LOST",
+        "The archive does not hold a delivery that was loaded.",
+        "Restore it from the bucket's versions or backup, or wait for the school's next delivery.",
+    ),
     # --- configuration ------------------------------------------------------------------------------------
     _mapping(
         "MAPPING_INVALID",

@@ -10,6 +10,8 @@ from typing import Literal
 
 from etl_lib.storage import Storage
 
+Kind = Literal["load", "undo", "reconcile"]
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -52,7 +54,7 @@ class Run:
     workspace: Storage
     outbox: Storage
     wishes: Wishes = Wishes()
-    kind: Literal["load", "undo", "reconcile"] = "load"
+    kind: Kind = "load"
     progress: Callable[[Progress], None] = field(default=_silent, compare=False)
 
 

@@ -174,7 +174,7 @@ def run_of(context: Context, client_id: str, include: str) -> Run:
 
     Raises FixTheSetup (CONNECTION_MISSING) for a connection that does not exist.
     """
-    from etl_lib.run import Run, Wishes, folder_name
+    from etl_lib.run import Kind, Run, Wishes, folder_name
 
     environment = Project.load(Path(include)).environment
     storage = bucket(environment.storage.conn_id, environment.storage.bucket)
@@ -182,17 +182,21 @@ def run_of(context: Context, client_id: str, include: str) -> Run:
     dag_run = context["dag_run"]
     params = context["params"]
     undo = str(params.get("undo") or "").strip()
+    run_id = dag_run.run_id
+    kind: Kind = "undo" if undo else "load"
+    if dag_run.dag_id != client_id:  # the upkeep of all clients: recorded as a run of this one
+        run_id, kind = f"reconcile__{run_id}", "reconcile"
     return Run(
         client_id=client_id,
-        dag_id=dag_run.dag_id,
-        run_id=dag_run.run_id,
+        dag_id=client_id,
+        run_id=run_id,
         started_at=dag_run.start_date or datetime.now(UTC),
         database_url=conninfo(environment.database_conn_id),
         archive=storage.at("archive", client_id),
-        workspace=storage.at("staging", client_id, folder_name(dag_run.run_id)),
+        workspace=storage.at("staging", client_id, folder_name(run_id)),
         outbox=folders.at("clients", client_id, "outbox"),
         wishes=Wishes(approve=bool(params.get("approve", False)), undo=undo),
-        kind="undo" if undo else "load",
+        kind=kind,
     )
 
 

@@ -10,6 +10,7 @@ from etl_lib.cli.check import check, schema
 from etl_lib.cli.docs import docs
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.read import read
+from etl_lib.cli.reconcile import expire, reconcile
 from etl_lib.cli.roles import roles
 from etl_lib.cli.run import run
 from etl_lib.cli.trace import trace
@@ -29,6 +30,8 @@ app.command()(run)
 app.command()(read)
 app.command()(trace)
 app.command()(undo)
+app.command()(reconcile)
+app.command()(expire)
 app.command()(roles)
 
 

@@ -14,6 +14,7 @@ from etl_lib.cli.run import as_dict, local_run, show_outcome
 from etl_lib.config.project import Project
 from etl_lib.database import connected, database_url
 from etl_lib.errors import CannotUndo
+from etl_lib.load.tables import migrate_if_needed
 from etl_lib.metrics.acts import Act, record_act
 from etl_lib.metrics.undone import find_run
 from etl_lib.pipeline import undo_all
@@ -28,6 +29,7 @@ def undo(
 ) -> None:  # fmt: skip
     """Put back exactly what a run changed; exit code 1 when it names runs to undo first."""
     project, url = Project.load(), database_url()
+    migrate_if_needed(url, project.entities)
     with connected(url) as connection:
         wanted = find_run(connection, run, client)
     wishes = Wishes(dry_run=dry_run, undo=str(wanted.run_seq))

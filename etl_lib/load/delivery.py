@@ -69,7 +69,7 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
         with connected(run.database_url) as connection:
             if done := _lock_and_look(connection, run, extracted):
                 return Plan(done, [])
-            loaded, samples = _change(connection, run, extracted, validated, transformed)
+            loaded, samples = change(connection, run, extracted, validated, transformed)
             if run.wishes.dry_run or (loaded.holds and not run.wishes.approve):
                 raise _Rollback(loaded, samples)
             return Plan(loaded, samples)
@@ -115,10 +115,11 @@ def _all_full(resolved: ResolvedMapping) -> bool:
     return all(feed.content == "full" for feed in resolved.mapping.feeds.values())
 
 
-def _change(
+def change(
     connection: Connection, run: Run, extracted: Extracted, validated: Validated,
     transformed: Transformed,
 ) -> tuple[Loaded, list[dict[str, Any]]]:  # fmt: skip
+    """Everything that a load does, and what it did, within the caller's transaction and lock."""
     resolved, delivery = extracted.resolved, extracted.delivery
     row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
     assert row is not None

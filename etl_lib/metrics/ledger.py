@@ -261,7 +261,7 @@ def begin_run(connection: Connection, run: Run, environment: str) -> int:
         "ON CONFLICT (dag_id, run_id) DO UPDATE SET "
         "status = CASE WHEN etl.run.run_seq IN (SELECT run_seq FROM etl.load) "
         "THEN etl.run.status ELSE excluded.status END, ended_at = NULL, "
-        "dry_run = excluded.dry_run RETURNING run_seq",
+        "kind = excluded.kind, dry_run = excluded.dry_run RETURNING run_seq",
         (run.client_id, run.dag_id, run.run_id, environment, run.kind, RunStatus.RUNNING,
          run.wishes.dry_run, run.started_at),
     ).fetchone()  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -10,8 +10,10 @@ from psycopg.rows import class_row, dict_row
 
 from etl_lib.database import Connection
 from etl_lib.errors import CannotUndo, FixTheSetup
+from etl_lib.metrics.ledger import run_seq_of
 from etl_lib.metrics.schema import has_history_of
 from etl_lib.metrics.status import RunStatus
+from etl_lib.run import Run
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,33 @@ def forget_changes(connection: Connection, client_id: str) -> None:
     connection.execute(
         "UPDATE etl.client_state SET row_contract = '' WHERE client_id = %s", (client_id,)
     )
+
+
+def contract_of_last(connection: Connection, client_id: str, delivery_seq: int) -> str:
+    """The row contract under which the delivery was loaded last."""
+    row = connection.execute(
+        "SELECT row_contract FROM etl.load WHERE client_id = %s AND delivery_seq = %s AND undoes IS NULL "
+        "ORDER BY change_seq DESC LIMIT 1",
+        (client_id, delivery_seq),
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
+def write_differences(
+    connection: Connection, run: Run, columns: Mapping[str, Mapping[str, int]]
+) -> None:
+    """How many rows of which entity a reconcile found edited in which column; replaces an earlier try's."""
+    run_seq = run_seq_of(connection, run)
+    connection.execute("DELETE FROM etl.run_column WHERE run_seq = %s", (run_seq,))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            'INSERT INTO etl.run_column (run_seq, entity, "column", rows) VALUES (%s, %s, %s, %s)',
+            [
+                (run_seq, entity, name, rows)
+                for entity, found in columns.items()
+                for name, rows in found.items()
+            ],
+        )
 
 
 def undone_delivery(connection: Connection, client_id: str, delivery_id: str) -> str | None:
