@@ -140,6 +140,20 @@ class Hold(Model):
     allowed: float
     found: float
     text: str
+    code: str = "HOLD_LIMIT"
+
+    @classmethod
+    def of_undone(cls, text: str) -> Hold:
+        """The delivery was undone: it is never loaded again unasked, whatever it changes."""
+        return cls(
+            feed="",
+            entity="",
+            limit="undone",
+            allowed=0,
+            found=1,
+            text=text,
+            code="UNDONE_DELIVERY",
+        )
 
 
 class Validated(Model):

@@ -107,14 +107,6 @@ def do_load(run: Run) -> Plan:
         return load(watched, extracted, validated, transformed)
 
 
-def do_undo(run: Run, project: Project) -> Plan:
-    """Put back what another run of the client changed; stands in the place of all four stages."""
-    from etl_lib.load import undo
-
-    with recorded(run, "load") as watched:
-        return undo(watched, project.entities, project.environment_name)
-
-
 def do_report(run: Run, planned: Loaded | None = None) -> Outcome:
     """Say what became of the run, from what its stages have recorded; `planned`: of a dry run."""
     return report(
@@ -150,22 +142,6 @@ def run_all(
     return do_report(run, plan.loaded if plan and run.wishes.dry_run else None), plan
 
 
-def undo_all(run: Run, project: Project) -> tuple[Outcome, Plan]:
-    """A whole undo in this process; a refused one and a dry run leave no record.
-
-    Raises what `load.undo` raises.
-    """
-    from etl_lib.load import undo
-    from etl_lib.load.tables import migrate_if_needed
-
-    migrate_if_needed(run.database_url, project.entities)
-    plan = undo(run, project.entities, project.environment_name)
-    if not run.wishes.dry_run:
-        return do_report(run), plan
-    words = f"Dry run, nothing was changed. {plan.loaded.said}"
-    return Outcome(RunStatus(plan.loaded.status), words, plan.loaded.counts, ()), plan
-
-
 @contextmanager
 def recorded(run: Run, stage: str) -> Iterator[Run]:
     """Record a stage's beginning, progress, messages and end; gives the run that reports progress."""
@@ -198,6 +174,30 @@ def recorded(run: Run, stage: str) -> Iterator[Run]:
         ledger.end_stage(run, stage, RunStatus.FAILED)
         raise
     ledger.end_stage(run, stage, RunStatus.SUCCEEDED)
+
+
+def do_undo(run: Run, project: Project) -> Plan:
+    """Put back what another run of the client changed; stands in the place of all four stages."""
+    from etl_lib.load.undo import undo
+
+    with recorded(run, "load") as watched:
+        return undo(watched, project.entities, project.environment_name)
+
+
+def undo_all(run: Run, project: Project) -> tuple[Outcome, Plan]:
+    """A whole undo in this process; a refused one and a dry run leave no record.
+
+    Raises what `load.undo` raises.
+    """
+    from etl_lib.load.tables import migrate_if_needed
+    from etl_lib.load.undo import undo
+
+    migrate_if_needed(run.database_url, project.entities)
+    plan = undo(run, project.entities, project.environment_name)
+    if not run.wishes.dry_run:
+        return do_report(run), plan
+    words = f"Dry run, nothing was changed. {plan.loaded.said}"
+    return Outcome(RunStatus(plan.loaded.status), words, plan.loaded.counts, ()), plan
 
 
 def _kept(run: Run, stage: str, manifest: M) -> M:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from etl_lib.database import connected
 from etl_lib.errors import Fault, NotNow
-from etl_lib.extract import KeptDelivery, kept_delivery, read_again
-from etl_lib.load import Comparison, Difference, compare
+from etl_lib.extract.again import KeptDelivery, kept_delivery, read_again
+from etl_lib.load.compare import Comparison, Difference, compare
 from etl_lib.metrics.ledger import CurrentDelivery, Ledger
 from etl_lib.metrics.status import RunStatus
 from etl_lib.metrics.undone import contract_of_last, forget_changes, write_differences

@@ -18,9 +18,9 @@ class Wishes:
     """What the person who started the run asked for."""
 
     dry_run: bool = False
+    undo: str = ""  # the run, by number or id, whose changes this run puts back
     approve: bool = False
     wait: bool = True
-    undo: str = ""  # the run, by number or id, whose changes this run puts back
 
 
 @dataclass(frozen=True)

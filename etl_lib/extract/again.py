@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import date, datetime
+from typing import BinaryIO
 
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import FixTheSetup
-from etl_lib.extract import packing
-from etl_lib.extract.delivery import read_all
+from etl_lib.extract.delivery import extract
+from etl_lib.extract.sources import RemoteFile
 from etl_lib.manifest import Delivery, Extracted, delivery_folder
 from etl_lib.run import Run
 from etl_lib.storage import Storage
@@ -40,33 +41,53 @@ def kept_delivery(
 
 
 def read_again(run: Run, kept: KeptDelivery) -> Extracted:
-    """What extract made of the delivery, in the workspace of `run`; nothing else is written.
+    """What extract makes of the delivery, in the workspace and the archive of `run`; nothing is recorded.
 
-    Raises FixTheSetup (ARCHIVE_LOST) for a file that the archive no longer has, and what reading raises.
+    Raises FixTheSetup (ARCHIVE_LOST) for a file that the archive no longer has, and what extract raises.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        paths = _unpacked(kept, folder)
-        tables = read_all(run, kept.delivery.members, paths, kept.resolved, folder)
-    return Extracted(resolved=kept.resolved, delivery=kept.delivery, tables=tables)
+    rules = kept.resolved.mapping.delivery.model_copy(update={"marker": None})  # it is not archived
+    mapping = kept.resolved.mapping.model_copy(update={"delivery": rules})
+    resolved = kept.resolved.model_copy(update={"mapping": mapping})
+    known = _KnownDelivery(kept.delivery.delivery_seq)
+    return extract(run, resolved, ArchivedSource(kept), known)
 
 
-def _unpacked(kept: KeptDelivery, folder: Path) -> dict[str, Path]:
-    """Each member's bytes on this machine, by the name under which people know it."""
-    originals: dict[str, Path] = {}
-    for number, file in enumerate(kept.delivery.files):
-        originals[file.name] = folder / f"{number}.original"
+@dataclass(frozen=True)
+class ArchivedSource:
+    """The files of a kept delivery as the place they came from would list them."""
+
+    kept: KeptDelivery
+
+    def list(self) -> list[RemoteFile]:
+        """See Source."""
+        return [
+            RemoteFile(file.name, file.size_bytes, file.modified_at)
+            for file in self.kept.delivery.files
+        ]
+
+    def download(self, name: str, target: BinaryIO) -> None:
+        """See Source; raises FixTheSetup (ARCHIVE_LOST) as well."""
+        key = next(f.archive_key for f in self.kept.delivery.files if f.name == name)
         try:
-            kept.archive.get_file(file.archive_key, originals[file.name])
+            with self.kept.archive.reading(key) as stream:
+                shutil.copyfileobj(stream, target, 1 << 20)
         except FileNotFoundError:
-            text = f"The archive no longer has `{file.archive_key}`."
-            raise FixTheSetup.of("ARCHIVE_LOST", text, file.name) from None
-    paths: dict[str, Path] = {}
-    for member in kept.delivery.members:
-        path = originals[member.file]
-        if member.shown not in paths:
-            if member.member is not None or member.file.lower().endswith(".gz"):
-                packed, path = path, folder / f"{len(paths)}.member"
-                packing.unpack(packed, member.file, member.member, path)
-            paths[member.shown] = path
-    return paths
+            raise FixTheSetup.of(
+                "ARCHIVE_LOST", f"The archive no longer has `{key}`.", name
+            ) from None
+
+
+@dataclass(frozen=True)
+class _KnownDelivery:
+    """A ledger in which the delivery has its place already; nothing is written."""
+
+    delivery_seq: int
+
+    def current(self, client_id: str) -> None:
+        """None: the delivery is read whatever is loaded."""
+
+    def register(
+        self, run: Run, delivery_id: str, delivered_on: date, received_at: datetime
+    ) -> int:  # fmt: skip
+        """The place that it has."""
+        return self.delivery_seq

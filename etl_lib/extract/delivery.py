@@ -18,14 +18,7 @@ from etl_lib.extract.manifests import MANIFEST, read_manifest, with_manifest
 from etl_lib.extract.match import Candidate, candidates, pattern_of
 from etl_lib.extract.reading import read_table
 from etl_lib.extract.sources import RemoteFile, Source
-from etl_lib.manifest import (
-    DeliveredFile,
-    Delivery,
-    Extracted,
-    Member,
-    ReadTable,
-    delivery_folder,
-)
+from etl_lib.manifest import DeliveredFile, Delivery, Extracted, Member, ReadTable
 from etl_lib.run import Progress, Run
 
 
@@ -142,7 +135,7 @@ def extract(
         seq = ledger.register(run, delivery_id, day, received_at)
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
         _keep_manifest(run, delivery, resolved)
-        tables = read_all(run, members, paths, resolved, folder)
+        tables = _read_all(run, members, paths, resolved, folder)
     return Extracted(resolved=resolved, delivery=delivery, tables=tables)
 
 
@@ -294,14 +287,14 @@ def _delivery(
 
 def _keep_manifest(run: Run, delivery: Delivery, resolved: ResolvedMapping) -> None:
     """The archive also keeps what the delivery was and with which mapping it was read."""
-    folder = delivery_folder(delivery.delivery_seq, delivery.delivery_id)
+    folder = f"deliveries/{delivery.delivery_seq}-{delivery.delivery_id[:12]}"
     run.archive.write_bytes(f"{folder}/delivery.json", delivery.model_dump_json().encode())
     run.archive.write_bytes(
         f"{folder}/mapping.json", resolved.model_dump_json(by_alias=True).encode()
     )
 
 
-def read_all(
+def _read_all(
     run: Run,
     members: Sequence[Member],
     paths: dict[str, Path],

@@ -11,8 +11,8 @@ from etl_lib.config.entity import Entity
 from etl_lib.database import Connection, connected
 from etl_lib.load.delivery import change, lock_client
 from etl_lib.load.tables import table
-from etl_lib.manifest import Counts, Extracted, Transformed, Validated, masked
-from etl_lib.metrics.ledger import run_seq_of
+from etl_lib.manifest import Extracted, Transformed, Validated, masked
+from etl_lib.metrics.ledger import recorded_counts, run_seq_of
 from etl_lib.metrics.schema import ensure_history_partition
 from etl_lib.run import Run
 
@@ -66,21 +66,20 @@ def compare(
     try:
         with connected(run.database_url) as connection:
             lock_client(connection, run.client_id)
-            loaded, _ = change(connection, run, extracted, validated, transformed)
-            comparison.append(_found(connection, run, extracted, loaded.counts))
+            change(connection, run, extracted, validated, transformed)
+            comparison.append(_found(connection, run, extracted))
             raise _Rollback
     except _Rollback:
         return comparison[0]
 
 
-def _found(
-    connection: Connection, run: Run, extracted: Extracted, counts: tuple[Counts, ...]
-) -> Comparison:
+def _found(connection: Connection, run: Run, extracted: Extracted) -> Comparison:
     run_seq = run_seq_of(connection, run)
     found = [
         _of_entity(connection, run.client_id, run_seq, entity)
         for entity in extracted.resolved.entities.values()
     ]
+    counts = recorded_counts(connection, run_seq)
     differing = [one for one in found if one.edited or one.lost or one.extra]
     return Comparison(tuple(differing), sum(count.read for count in counts))
 

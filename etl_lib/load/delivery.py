@@ -36,7 +36,6 @@ from etl_lib.run import Progress, Run
 
 _LOCK_WAIT_S = 30
 _SAMPLES = 5
-UNDONE = "undone"  # the limit of a delivery that was undone: it is never loaded again unasked
 
 
 class _Rollback(Exception):
@@ -69,7 +68,7 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
         with connected(run.database_url) as connection:
             if done := _lock_and_look(connection, run, extracted):
                 return Plan(done, [])
-            loaded, samples = change(connection, run, extracted, validated, transformed)
+            loaded, samples = _change(connection, run, extracted, validated, transformed)
             if run.wishes.dry_run or (loaded.holds and not run.wishes.approve):
                 raise _Rollback(loaded, samples)
             return Plan(loaded, samples)
@@ -78,12 +77,8 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
     if not run.wishes.dry_run:
         plan = {"counts": [count.model_dump() for count in loaded.counts], "samples": samples}
         Ledger(run.database_url).open_hold(run, extracted.delivery.delivery_id, loaded.holds, plan)
-        raise NeedsApproval([Fault(_code(hold), hold.text, hold.feed) for hold in loaded.holds])
+        raise NeedsApproval([Fault(hold.code, hold.text, hold.feed) for hold in loaded.holds])
     return Plan(loaded, samples)
-
-
-def _code(hold: Hold) -> str:
-    return "UNDONE_DELIVERY" if hold.limit == UNDONE else "HOLD_LIMIT"
 
 
 def lock_client(connection: Connection, client_id: str) -> None:
@@ -115,11 +110,10 @@ def _all_full(resolved: ResolvedMapping) -> bool:
     return all(feed.content == "full" for feed in resolved.mapping.feeds.values())
 
 
-def change(
+def _change(
     connection: Connection, run: Run, extracted: Extracted, validated: Validated,
     transformed: Transformed,
 ) -> tuple[Loaded, list[dict[str, Any]]]:  # fmt: skip
-    """Everything that a load does, and what it did, within the caller's transaction and lock."""
     resolved, delivery = extracted.resolved, extracted.delivery
     row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
     assert row is not None
@@ -149,7 +143,7 @@ def change(
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
     holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
     if words := undone_delivery(connection, run.client_id, delivery.delivery_id):
-        holds.insert(0, Hold(feed="", entity="", limit=UNDONE, allowed=0, found=1, text=words))
+        holds.insert(0, Hold.of_undone(words))
     told = {(h.feed, h.entity, h.limit) for h in holds}
     holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
     any_rejected = any(count.rejected for count in counts)
@@ -295,3 +289,11 @@ def _samples(
             for action, key, columns in rows
         ]
     return samples
+
+
+def change(
+    connection: Connection, run: Run, extracted: Extracted, validated: Validated,
+    transformed: Transformed,
+) -> None:  # fmt: skip
+    """Everything that a load does, but for asking anybody, in the caller's transaction and lock."""
+    _change(connection, run, extracted, validated, transformed)

@@ -16,10 +16,10 @@ class Act(StrEnum):
     ACKNOWLEDGE = "acknowledge"  # "I am on it", about the newest run
     NOTE = "note"
     SNOOZE = "snooze"  # nobody is needed until a time
+    UNDO = "undo"
     CHECK_NOW = "check_now"
     TRACE = "trace"
     DOWNLOAD = "download"
-    UNDO = "undo"
 
 
 def record_act(

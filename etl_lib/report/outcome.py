@@ -16,10 +16,10 @@ from etl_lib.run import Run
 
 # What a message's code makes of a run; any other error makes it failed.
 STATUS_OF_CODE = {
+    "UNDONE_DELIVERY": RunStatus.AWAITING_APPROVAL,
     "NOT_RECEIVED": RunStatus.NOT_RECEIVED,
     "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
     "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
-    "UNDONE_DELIVERY": RunStatus.AWAITING_APPROVAL,
     "SUPERSEDED": RunStatus.SUPERSEDED,
     "NOTHING_NEW": RunStatus.NOTHING_NEW,
 }

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from etl_lib.errors import CannotUndo, FixTheSetup, NeedsApproval, TryAgain
-from etl_lib.load import Plan, load, undo
+from etl_lib.load import Plan, load
+from etl_lib.load.undo import undo
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.schema import ensure_history_partition, expire_history
 from etl_lib.run import Wishes
