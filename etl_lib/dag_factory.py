@@ -32,6 +32,10 @@ PARAMS = {
         False, type="boolean", title="Dry run",
         description="Do everything but the change: the tab Result shows what would happen.",
     ),
+    "undo": Param(
+        None, type=["null", "string"], title="Undo a run",
+        description="Number or id of a run of this school: what it changed is put back, nothing is loaded.",
+    ),
 }  # fmt: skip
 
 

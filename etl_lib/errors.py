@@ -86,6 +86,10 @@ class NotNow(EtlError):
     """What a person asked for cannot begin at the moment; he asks again later."""
 
 
+class CannotUndo(EtlError):
+    """A run that a person asked to undo stays as it is; the message says what to do first or instead."""
+
+
 class FixTheSetup(EtlError):
     """A connection, table or permission is missing: on-call mends it; retrying cannot help."""
 

@@ -31,6 +31,11 @@ def manifest_key(stage: str) -> str:
     return f"{stage}/manifest.json"
 
 
+def delivery_folder(delivery_seq: int, delivery_id: str) -> str:
+    """Where the archive keeps what a delivery was (delivery.json) and how it was read (mapping.json)."""
+    return f"deliveries/{delivery_seq}-{delivery_id[:12]}"
+
+
 def masked(key: str) -> str:
     """A key that a person can recognise who knows it, and nobody else can read."""
     return f"{key[:2]}***" if len(key) > 4 else "***"
@@ -142,6 +147,20 @@ class Hold(Model):
     allowed: float
     found: float
     text: str
+    code: str = "HOLD_LIMIT"
+
+    @classmethod
+    def of_undone(cls, text: str) -> Hold:
+        """The delivery was undone: it is never loaded again unasked, whatever it changes."""
+        return cls(
+            feed="",
+            entity="",
+            limit="undone",
+            allowed=0,
+            found=1,
+            text=text,
+            code="UNDONE_DELIVERY",
+        )
 
 
 class Validated(Model):
@@ -228,4 +247,5 @@ class Loaded(Model):
     status: str
     counts: tuple[Counts, ...]
     holds: tuple[Hold, ...] = ()
+    said: str = Field("", description="What an undo says of itself.")
     repeated: bool = Field(False, description="The run had been loaded before; nothing was done.")

@@ -511,6 +511,72 @@ _ALL = (
         "The delivery was loaded, but the report for the school was not written.",
         "Clear the task report; nothing is loaded twice.",
     ),
+    # --- undo and reconcile ------------------------------------------------------------------------------
+    Message(
+        "UNDONE_DELIVERY",
+        Level.WARNING,
+        Owner.ACCOUNT_MANAGER,
+        "A delivery that was undone has come again; nothing was changed.",
+        "Ask the school for corrected files; approve only if these are right after all.",
+    ),
+    _system(
+        "RUN_NOT_FOUND",
+        "There is no run of this number or id.",
+        "Look the run up in the view or with `SELECT run_seq, run_id FROM etl.run`, and ask again.",
+    ),
+    _system(
+        "RUN_AMBIGUOUS",
+        "Runs of several clients have this id.",
+        "Name the run by its number, or say which client's with `--client`.",
+    ),
+    _system(
+        "UNDO_NOTHING",
+        "The run has nothing to put back.",
+        "Check which run you mean; to bring back what was undone, undo the undo.",
+    ),
+    _system(
+        "UNDO_BLOCKED",
+        "Later runs changed the same rows, or rows that refer to them; nothing was changed.",
+        "Undo the named runs first, in the order in which they are named, then this one.",
+    ),
+    _system(
+        "UNDO_EXPIRED",
+        "The rows' earlier values are kept only for a set time, and the run lies further back.",
+        "Nothing was changed. Ask the school to send the right files again.",
+    ),
+    Message(
+        "RECONCILE_EDITED",
+        Level.WARNING,
+        Owner.ON_CALL,
+        "Rows of the target were edited by somebody else than a load.",
+        "The next run loads the delivery again and puts them right; find out who writes to the tables.",
+    ),
+    Message(
+        "RECONCILE_LOST",
+        Level.WARNING,
+        Owner.ON_CALL,
+        "Rows of the loaded delivery are missing or deleted in the target.",
+        "The next run loads the delivery again and brings them back; find out who removed them.",
+    ),
+    Message(
+        "RECONCILE_EXTRA",
+        Level.WARNING,
+        Owner.ON_CALL,
+        "The target shows rows that the loaded delivery no longer has.",
+        "The next run loads the delivery again and deletes them; find out who brought them back.",
+    ),
+    Message(
+        "RECONCILE_NOTHING",
+        Level.INFO,
+        Owner.NOBODY,
+        "There is no loaded delivery to compare the target with.",
+        "Nothing to do; compare again once a delivery is loaded.",
+    ),
+    _system(
+        "ARCHIVE_LOST",
+        "The archive does not hold a delivery that was loaded.",
+        "Restore it from the bucket's versions or backup, or wait for the school's next delivery.",
+    ),
     _system(
         "INTERNAL",
         "Something happened that we did not foresee.",

@@ -234,6 +234,33 @@ def recorded(run: Run, stage: str) -> Iterator[Run]:
     ledger.end_stage(run, stage, RunStatus.SUCCEEDED)
 
 
+def do_undo(run: Run, project: Project) -> Plan:
+    """Put back what another run of the client changed; stands in the place of all four stages."""
+    from etl_lib.load.undo import undo
+
+    with recorded(run, "load") as watched:
+        plan = undo(watched, project.entities, project.environment_name)
+        if run.wishes.dry_run:
+            record_dry_run(run.database_url, run, plan)
+        return plan
+
+
+def undo_all(run: Run, project: Project) -> tuple[Outcome, Plan]:
+    """A whole undo in this process; a refused one and a dry run leave no record.
+
+    Raises what `load.undo` raises.
+    """
+    from etl_lib.load.tables import migrate_if_needed
+    from etl_lib.load.undo import undo
+
+    migrate_if_needed(run.database_url, project.entities)
+    plan = undo(run, project.entities, project.environment_name)
+    if not run.wishes.dry_run:
+        return do_report(run), plan
+    words = f"Dry run, nothing was changed. {plan.loaded.said}"
+    return Outcome(RunStatus(plan.loaded.status), words, plan.loaded.counts, ()), plan
+
+
 def _kept(run: Run, stage: str, manifest: M) -> M:
     """Put a stage's manifest where the next stage, and a repetition, finds it."""
     run.workspace.write_bytes(manifest_key(stage), manifest.model_dump_json(by_alias=True).encode())

@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from etl_lib.storage import Storage
+
+Kind = Literal["load", "undo", "reconcile"]
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,7 @@ class Wishes:
     """What the person who started the run asked for."""
 
     dry_run: bool = False
+    undo: str = ""  # the run, by number or id, whose changes this run puts back
     approve: bool = False
     by: str = ""  # who started the run, where that is known
     wait: bool = True  # a hold is waited for, by Airflow; `etl run` ends with it
@@ -51,6 +55,7 @@ class Run:
     workspace: Storage
     outbox: Storage
     wishes: Wishes = Wishes()
+    kind: Kind = "load"
     progress: Callable[[Progress], None] = field(default=_silent, compare=False)
 
 

@@ -50,12 +50,16 @@ class StageOperator(ClientOperator):
     """One stage on what the stage before has left; children say which."""
 
     def execute(self, context: Context) -> None:
-        """Run the stage, unless the run has been committed already."""
+        """Run the stage, unless the run has been committed already, or is an undo."""
         from etl_lib.pipeline import is_loaded
 
         with airflow_outcome():
             run = run_of(context, self.client_id, self.include)
-            if not is_loaded(run):
+            if is_loaded(run):
+                return
+            if run.wishes.undo:
+                self.log.info("This run undoes %s; load does it.", run.wishes.undo)
+            else:
                 self.stage(run)
 
     @abstractmethod
@@ -84,7 +88,7 @@ class ExtractOperator(ClientOperator):
             project = Project.load(Path(self.include))
             run = run_of(context, self.client_id, self.include)
             begin(run, project.environment_name, project.entities)
-            if is_loaded(run):
+            if is_loaded(run) or run.wishes.undo:
                 return
             with recorded(run, "extract"):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
@@ -151,11 +155,14 @@ class LoadOperator(ClientOperator, HITLOperator):  # type: ignore[misc]
 
     def execute(self, context: Context) -> None:
         """Load, or ask."""
-        from etl_lib.pipeline import do_load, do_report, is_loaded, question
+        from etl_lib.pipeline import do_load, do_report, do_undo, is_loaded, question
 
         with airflow_outcome():
             run = run_of(context, self.client_id, self.include)
             if is_loaded(run):
+                return
+            if run.wishes.undo:
+                do_undo(run, Project.load(Path(self.include)))
                 return
             try:
                 do_load(run)
@@ -246,27 +253,34 @@ def run_of(context: Context, client_id: str, include: str) -> Run:
 
     Raises FixTheSetup (CONNECTION_MISSING) for a connection that does not exist.
     """
-    from etl_lib.run import Run, Wishes, folder_name
+    from etl_lib.run import Kind, Run, Wishes, folder_name
 
     environment = Project.load(Path(include)).environment
     storage = bucket(environment.storage.conn_id, environment.storage.bucket)
     folders = bucket(environment.client_folders.conn_id, environment.client_folders.bucket)
     dag_run = context["dag_run"]
     params = context["params"]
+    undo = str(params.get("undo") or "").strip()
+    run_id = dag_run.run_id
+    kind: Kind = "undo" if undo else "load"
+    if dag_run.dag_id != client_id:  # the upkeep of all clients: recorded as a run of this one
+        run_id, kind = f"reconcile__{run_id}", "reconcile"
     return Run(
         client_id=client_id,
-        dag_id=dag_run.dag_id,
-        run_id=dag_run.run_id,
+        dag_id=client_id,
+        run_id=run_id,
         started_at=dag_run.start_date or datetime.now(UTC),
         database_url=conninfo(environment.database_conn_id),
         archive=storage.at("archive", client_id),
-        workspace=storage.at("staging", client_id, folder_name(dag_run.run_id)),
+        workspace=storage.at("staging", client_id, folder_name(run_id)),
         outbox=folders.at("clients", client_id, "outbox"),
         wishes=Wishes(
             approve=bool(params.get("approve", False)),
             dry_run=bool(params.get("dry_run", False)),
+            undo=undo,
             by=getattr(dag_run, "triggering_user_name", None) or "",
         ),
+        kind=kind,
     )
 
 

@@ -24,7 +24,11 @@ from etl_lib.storage import Storage
 RUNS = 30  # how far back; older deliveries are looked up run by run
 _READERS = 8
 # What history calls an act, in the words of the counts; a claim changes no value.
-_OF_ACTION = {"update": "updated", "delete": "deleted", "restore": "restored"}
+_OF_ACTION = {
+    "update": "updated", "delete": "deleted", "restore": "restored",
+    "remove": "deleted", "return": "restored",  # by an undo
+}  # fmt: skip
+_UNDO = "undo"  # in the place of a feed
 
 
 class Fate(Model):
@@ -213,17 +217,17 @@ class _Facts:
             columns = tuple(change["columns"]) if change else ()
             yield Fate(**{**line, "outcome": found}, columns=columns)
         for (entity, feed), change in changes.items():
-            if (entity, feed) not in told:
+            if loaded and (entity, feed) not in told:
                 outcome = _OF_ACTION[change["action"]]
-                yield Fate(
-                    entity=entity, feed=feed, outcome=outcome, by_absence=outcome == "deleted"
-                )
+                absent = outcome == "deleted" and feed != _UNDO
+                yield Fate(entity=entity, feed=feed, outcome=outcome, by_absence=absent)
 
 
 def _runs(connection: Connection, client_id: str) -> list[DictRow]:
     return _rows(
         connection,
-        "SELECT r.run_seq, r.run_id, r.started_at, r.status, d.delivered_on, l.run_seq IS NOT NULL AS loaded, "
+        "SELECT r.run_seq, r.run_id, r.started_at, r.status, d.delivered_on, "
+        "l.run_seq IS NOT NULL AND l.undone_by IS NULL AS loaded, "
         "(SELECT count(*) FROM etl.rejected_row x WHERE x.run_seq = r.run_seq AND x.key IS NULL) AS unreadable "
         "FROM etl.run r LEFT JOIN etl.delivery d USING (client_id, delivery_seq) "
         "LEFT JOIN etl.load l USING (run_seq) "

@@ -11,9 +11,11 @@ from etl_lib.cli.decide import approve, refuse
 from etl_lib.cli.docs import docs
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.read import read
+from etl_lib.cli.reconcile import expire, reconcile
 from etl_lib.cli.roles import roles
 from etl_lib.cli.run import run
 from etl_lib.cli.trace import trace
+from etl_lib.cli.undo import undo
 from etl_lib.errors import EtlError, FixTheSetup
 
 app = typer.Typer(
@@ -28,6 +30,9 @@ app.command()(migrate)
 app.command()(run)
 app.command()(read)
 app.command()(trace)
+app.command()(undo)
+app.command()(reconcile)
+app.command()(expire)
 app.command()(roles)
 app.command()(approve)
 app.command()(refuse)

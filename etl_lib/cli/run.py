@@ -75,7 +75,7 @@ def run(
     if as_json:
         typer.echo(json.dumps(as_dict(this_run, outcome, samples), indent=2))
     else:
-        _print(console, outcome, samples)
+        show_outcome(console, outcome, samples)
     raise typer.Exit(exit_code(outcome.status))
 
 
@@ -134,7 +134,8 @@ def as_dict(run: Run, outcome: Outcome, samples: list[dict[str, Any]]) -> dict[s
     }
 
 
-def _print(console: Console, outcome: Outcome, samples: list[dict[str, Any]]) -> None:
+def show_outcome(console: Console, outcome: Outcome, samples: list[dict[str, Any]]) -> None:
+    """The outcome as a person reads it: counts, changed rows of a dry run, status and sentence."""
     if outcome.counts:
         table = Table("feed", "entity", *(name.replace("_", " ") for name in COUNT_COLUMNS))
         for column in table.columns[2:]:

@@ -28,6 +28,9 @@ class Environment(Model):
     storage: Place = Field(description="Archive, staging and snapshots.")
     client_folders: Place = Field(description="clients/<client_id>/inbox and outbox.")
     clients: Literal["all"] | tuple[str, ...] = "all"
+    history_days: int = Field(
+        90, ge=1, description="How long runs can be undone; before-images go by whole months."
+    )
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="The last layer over every mapping of this environment."
     )

@@ -32,7 +32,10 @@ def is_approved(connection: Connection, run: Run, extracted: Extracted, plan: Pl
         by, why = run.wishes.by or "somebody", "Approve was ticked when the run was started."
         record_approved(connection, run, run_seq_of(connection, run), delivery, plan, by, why)
         return True
-    if announced := extracted.resolved.mapping.announced_for(delivery.delivered_on):
+    undone = any(hold.code == "UNDONE_DELIVERY" for hold in plan.loaded.holds)
+    if not undone and (
+        announced := extracted.resolved.mapping.announced_for(delivery.delivered_on)
+    ):
         place = extracted.resolved.announced_at.get(announced.date.isoformat(), "the mapping")
         why = f"Announced beforehand: {announced.reason}"
         record_approved(connection, run, run_seq_of(connection, run), delivery, plan, place, why)
@@ -59,7 +62,7 @@ def ask(run: Run, extracted: Extracted, plan: Plan, is_whole: bool) -> None:
     )
     if newer:
         raise Superseded.of("SUPERSEDED", newer)
-    raise NeedsApproval([Fault("HOLD_LIMIT", hold.text, hold.feed) for hold in reasons])
+    raise NeedsApproval([Fault(hold.code, hold.text, hold.feed) for hold in reasons])
 
 
 def settle_answer(run: Run, answer: Answer) -> None:

@@ -18,7 +18,7 @@ from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
 from etl_lib.load.references import count_unresolved, reject_unknown
 from etl_lib.load.staging import Staged, stage
 from etl_lib.load.tables import table
-from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated, masked
+from etl_lib.manifest import Counts, Extracted, Hold, Loaded, Transformed, Validated, masked
 from etl_lib.metrics.holds import Plan, settle_older
 from etl_lib.metrics.ledger import (
     RejectedRow,
@@ -29,6 +29,7 @@ from etl_lib.metrics.ledger import (
 )
 from etl_lib.metrics.schema import ensure_history_partition
 from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.undone import undone_delivery
 from etl_lib.run import Progress, Run
 from etl_lib.storage import scratch_folder
 
@@ -81,16 +82,21 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
     return plan
 
 
-def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Loaded | None:
-    """Exclude other loads of the client, then see whether this one has been done already."""
+def lock_client(connection: Connection, client_id: str) -> None:
+    """Exclude other loads of the client until the transaction ends; TryAgain (LOAD_BUSY) after a while."""
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(f"{_LOCK_WAIT_S}s"))
     connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtext('etl load'), hashtext(%s))", (run.client_id,)
+        "SELECT pg_advisory_xact_lock(hashtext('etl load'), hashtext(%s))", (client_id,)
     )
     connection.execute("SET LOCAL lock_timeout = 0")
     # a killed load must not hold the client's lock until its MERGE is done, nor after a lost network
     for setting, value in _LEFT_ALONE.items():
         connection.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(setting), value))
+
+
+def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Loaded | None:
+    """Exclude other loads of the client, then see whether this one has been done already."""
+    lock_client(connection, run.client_id)
     if done := recorded_load(connection, run):
         return done
     current = current_delivery(connection, run.client_id)
@@ -141,6 +147,8 @@ def _change(
     if too_many := [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]:
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
     holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
+    if words := undone_delivery(connection, run.client_id, delivery.delivery_id):
+        holds.insert(0, Hold.of_undone(words))
     told = {(h.feed, h.entity, h.limit) for h in holds}
     if not only_new:  # rows that are gone change nothing then
         holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
@@ -321,3 +329,11 @@ def _samples(
             for action, key, columns in rows
         ]
     return samples
+
+
+def change(
+    connection: Connection, run: Run, extracted: Extracted, validated: Validated,
+    transformed: Transformed,
+) -> None:  # fmt: skip
+    """Everything that a load does, but for asking anybody, in the caller's transaction and lock."""
+    _change(connection, run, extracted, validated, transformed)

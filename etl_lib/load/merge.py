@@ -77,14 +77,14 @@ def _statement(
         "run": sql.Literal(stamp.run_seq),
         "delivery": sql.Literal(stamp.delivery_seq),
         "change": sql.Literal(stamp.change_seq),
-        "differs": _distinct("t", columns, values),
-        "changed": _distinct("old", columns, {n: _column("new", n) for n in columns}),
-        "which": _which(columns),
+        "differs": is_distinct("t", columns, values),
+        "changed": is_distinct("old", columns, {n: column_of("new", n) for n in columns}),
+        "which": differing(columns),
         "set_columns": sql.SQL("").join(
             sql.SQL("{} = {}, ").format(sql.Identifier(n), v) for n, v in values.items()
         ),
         "columns": sql.SQL("").join(sql.SQL("{}, ").format(sql.Identifier(n)) for n in columns),
-        "new_values": sql.SQL("").join(sql.SQL("{}, ").format(_column("s", n)) for n in columns),
+        "new_values": sql.SQL("").join(sql.SQL("{}, ").format(column_of("s", n)) for n in columns),
         "written": written,
     }
     clauses = _INSERTING if fill.rules.insert else _COMPLETING
@@ -93,7 +93,8 @@ def _statement(
     return sql.SQL(_MERGE.replace("-- clauses", clauses)).format(**parts)
 
 
-def _column(alias: str, name: str) -> sql.Composed:
+def column_of(alias: str, name: str) -> sql.Composed:
+    """`alias.name`, quoted."""
     return sql.SQL("{}.{}").format(sql.SQL(alias), sql.Identifier(name))
 
 
@@ -103,7 +104,7 @@ def _value(staged: Staged, name: str, shared: SharedColumns) -> sql.Composed:
     A blank that keeps leaves the stored value; so does a default that stands in for a column that
     the file does not have, since absence says nothing; then come feeds with precedence.
     """
-    value, theirs = _column("s", name), _column("t", name)
+    value, theirs = column_of("s", name), column_of("t", name)
     rule = staged.fill.rules.columns.get(name)
     if rule and rule.blank == "keep":
         value = sql.SQL("COALESCE({}, {})").format(value, theirs)
@@ -126,24 +127,27 @@ def _value(staged: Staged, name: str, shared: SharedColumns) -> sql.Composed:
     return value
 
 
-def _which(columns: list[str]) -> sql.Composable:
+def differing(columns: Sequence[str]) -> sql.Composable:
     """An array of the names of the columns in which `old` and `new` differ."""
     if not columns:
         return sql.SQL("ARRAY[]::text[]")
     cases = (
         sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(
-            _column("old", name), _column("new", name), sql.Literal(name)
+            column_of("old", name), column_of("new", name), sql.Literal(name)
         )
         for name in columns
     )
     return sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(sql.SQL(", ").join(cases))
 
 
-def _distinct(alias: str, columns: list[str], values: Mapping[str, sql.Composed]) -> sql.Composable:
+def is_distinct(
+    alias: str, columns: Sequence[str], values: Mapping[str, sql.Composed]
+) -> sql.Composable:
+    """Whether any of the columns of `alias` differs from its value in `values`."""
     if not columns:
         return sql.SQL("false")
     return sql.SQL("({}) IS DISTINCT FROM ({})").format(
-        sql.SQL(", ").join(_column(alias, name) for name in columns),
+        sql.SQL(", ").join(column_of(alias, name) for name in columns),
         sql.SQL(", ").join(values[name] for name in columns),
     )
 

@@ -98,6 +98,7 @@ def migrate(connection: Connection, entities: Mapping[str, Entity]) -> list[str]
             _create_view(connection, entity)
     if faults:
         raise FixTheMapping(faults)
+    _create_removed(connection)
     return changes
 
 
@@ -200,6 +201,16 @@ def _add_columns(connection: Connection, entity: Entity, found: Mapping[str, str
         if name in entity.references:
             _index(connection, entity.entity, name)
     return changes
+
+
+def _create_removed(connection: Connection) -> None:
+    """`removed`: keys that an undo took away, for readers that follow change_seq; no value of the row."""
+    connection.execute(
+        sql.SQL(
+            "CREATE OR REPLACE VIEW {} AS SELECT h.client_id, h.entity, h.key, l.change_seq "
+            "FROM etl.history h JOIN etl.load l USING (run_seq) WHERE h.action = 'remove'"
+        ).format(sql.Identifier(SCHEMA, "removed"))
+    )
 
 
 def _create_view(connection: Connection, entity: Entity) -> None:

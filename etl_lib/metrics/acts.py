@@ -16,6 +16,7 @@ class Act(StrEnum):
     ACKNOWLEDGE = "acknowledge"  # "I am on it", about the newest run
     NOTE = "note"
     SNOOZE = "snooze"  # nobody is needed until a time
+    UNDO = "undo"
     CHECK_NOW = "check_now"
     TRACE = "trace"
     DOWNLOAD = "download"

@@ -17,6 +17,8 @@ COUNTS = (
     "read", "inserted", "updated", "unchanged", "deleted", "rejected", "duplicates", "filtered",
 )  # fmt: skip
 _COUNTS = ", ".join(f"r.{name}" for name in COUNTS)
+# A reconcile is no delivery: the list shows it only when it found a difference.
+_SHOWN = "(kind <> 'reconcile' OR status = 'failed')"
 _RUN = f"""r.run_seq, r.run_id, r.environment, r.status, r.sentence, r.started_at, r.ended_at, r.dry_run,
        extract(epoch FROM r.ended_at - r.started_at)::float8 AS duration_s, {_COUNTS}"""
 
@@ -33,7 +35,7 @@ LEFT JOIN LATERAL (
     LEFT JOIN LATERAL (SELECT stage, rows, rows_total FROM etl.run_stage
                        WHERE run_seq = r.run_seq AND r.ended_at IS NULL
                        ORDER BY started_at DESC LIMIT 1) stage ON true
-    WHERE r.client_id = wanted.client_id AND NOT r.dry_run
+    WHERE r.client_id = wanted.client_id AND NOT r.dry_run AND {_SHOWN}
       AND (%(day)s::date IS NULL OR r.started_at < %(day)s::date + 1)
     ORDER BY r.started_at DESC LIMIT 1) newest ON true
 LEFT JOIN LATERAL (
@@ -48,7 +50,7 @@ LEFT JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_array(x.run_id, x.status, x.started_at, x.read,
                extract(epoch FROM x.ended_at - x.started_at)::float8) ORDER BY x.started_at) AS recent
     FROM (SELECT run_id, status, started_at, ended_at, read FROM etl.run
-          WHERE client_id = wanted.client_id AND NOT dry_run
+          WHERE client_id = wanted.client_id AND NOT dry_run AND {_SHOWN}
             AND (%(day)s::date IS NULL OR started_at < %(day)s::date + 1)
           ORDER BY started_at DESC LIMIT {RECENT_RUNS}) x) recent ON true
 LEFT JOIN LATERAL (

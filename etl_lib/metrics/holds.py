@@ -86,6 +86,7 @@ class Plan:
             "samples": self.samples,
             "status": self.loaded.status,
             "holds": [hold.model_dump() for hold in self.loaded.holds],
+            "said": self.loaded.said,
         }
 
 
@@ -281,7 +282,7 @@ def planned_by(url: str, run: Run) -> Loaded | None:
         return None
     plan: Mapping[str, Any] = row[0]
     return Loaded.model_validate_json(
-        json.dumps({k: plan[k] for k in ("status", "counts", "holds")})
+        json.dumps({k: plan[k] for k in ("status", "counts", "holds", "said")})
     )
 
 

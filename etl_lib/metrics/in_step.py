@@ -29,11 +29,15 @@ class AirflowRun:
     why: str = ""
 
 
+# Runs that Airflow does not know as runs of the client's DAG: of `etl run`, and of the weekly reconcile.
+_OWN = "run_id ~ '^(cli|reconcile)__'"
+
+
 def open_runs(url: str) -> list[RunKey]:
     """Runs of Airflow that the record shows as not ended."""
     with connected(url) as connection:
         return connection.execute(
-            "SELECT dag_id, run_id FROM etl.run WHERE ended_at IS NULL AND run_id NOT LIKE 'cli\\_\\_%'"
+            f"SELECT dag_id, run_id FROM etl.run WHERE ended_at IS NULL AND NOT {_OWN}"  # noqa: S608
         ).fetchall()
 
 
@@ -41,8 +45,8 @@ def lost_runs_of_the_cli(url: str) -> list[AirflowRun]:
     """Runs of `etl run` that began half a day ago and never ended: their process is gone."""
     with connected(url) as connection:
         rows = connection.execute(
-            "SELECT dag_id, run_id, started_at, now() FROM etl.run WHERE ended_at IS NULL "
-            "AND run_id LIKE 'cli\\_\\_%' AND started_at < now() - interval '12 hours'"
+            "SELECT dag_id, run_id, started_at, now() FROM etl.run WHERE ended_at IS NULL "  # noqa: S608
+            f"AND {_OWN} AND started_at < now() - interval '12 hours'"
         ).fetchall()
     return [AirflowRun(*row) for row in rows]
 

@@ -113,18 +113,7 @@ class Ledger:
     def begin_run(self, run: Run, environment: str) -> int:
         """The run's number; a retry or a cleared task finds the run it belongs to."""
         with connected(self.url) as connection:
-            row = connection.execute(
-                "INSERT INTO etl.run (client_id, dag_id, run_id, environment, status, dry_run, started_at) "
-                "VALUES (%s, %s, %s, %s, %s, %s, %s) "
-                "ON CONFLICT (dag_id, run_id) DO UPDATE SET "
-                "status = CASE WHEN etl.run.run_seq IN (SELECT run_seq FROM etl.load) "
-                "THEN etl.run.status ELSE excluded.status END, ended_at = NULL, "
-                "dry_run = excluded.dry_run RETURNING run_seq",
-                (run.client_id, run.dag_id, run.run_id, environment, RunStatus.RUNNING,
-                 run.wishes.dry_run, run.started_at),
-            ).fetchone()  # fmt: skip
-        assert row is not None
-        return int(row[0])
+            return begin_run(connection, run, environment)
 
     def wait(self, run: Run, stage: str) -> None:
         """The run waits for files, in `stage`."""
@@ -264,6 +253,22 @@ class Ledger:
 # --- inside the load's own transaction ------------------------------------------------------------------
 
 
+def begin_run(connection: Connection, run: Run, environment: str) -> int:
+    """See Ledger.begin_run; part of a transaction."""
+    row = connection.execute(
+        "INSERT INTO etl.run (client_id, dag_id, run_id, environment, kind, status, dry_run, started_at) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) "
+        "ON CONFLICT (dag_id, run_id) DO UPDATE SET "
+        "status = CASE WHEN etl.run.run_seq IN (SELECT run_seq FROM etl.load) "
+        "THEN etl.run.status ELSE excluded.status END, ended_at = NULL, "
+        "kind = excluded.kind, dry_run = excluded.dry_run RETURNING run_seq",
+        (run.client_id, run.dag_id, run.run_id, environment, run.kind, RunStatus.RUNNING,
+         run.wishes.dry_run, run.started_at),
+    ).fetchone()  # fmt: skip
+    assert row is not None
+    return int(row[0])
+
+
 def run_seq_of(connection: Connection, run: Run) -> int:
     """The number of a run that has begun; raises LookupError for any other."""
     row = connection.execute(
@@ -287,14 +292,17 @@ def current_delivery(connection: Connection, client_id: str) -> CurrentDelivery 
 def recorded_load(connection: Connection, run: Run) -> Loaded | None:
     """The counts that the run has committed, or None."""
     load = connection.execute(
-        "SELECT l.status, l.run_seq FROM etl.load l JOIN etl.run r USING (run_seq) "
+        "SELECT l.status, l.run_seq, l.said, l.undone_by FROM etl.load l JOIN etl.run r USING (run_seq) "
         "WHERE r.dag_id = %s AND r.run_id = %s",
         (run.dag_id, run.run_id),
     ).fetchone()
     if load is None:
         return None
-    status, run_seq = load
-    return Loaded(status=status, counts=recorded_counts(connection, run_seq), repeated=True)
+    status, run_seq, said, undone_by = load
+    if undone_by is not None:
+        status, said = RunStatus.UNDONE, ""
+    counts = recorded_counts(connection, run_seq)
+    return Loaded(status=status, counts=counts, said=said, repeated=True)
 
 
 def recorded_counts(connection: Connection, run_seq: int) -> tuple[Counts, ...]:
@@ -314,17 +322,12 @@ def record_load(
     """Write ledger, counts and state; part of the transaction that changed the data."""
     connection.execute(
         "INSERT INTO etl.load (run_seq, client_id, delivery_seq, delivery_id, row_contract, change_seq, "
-        "status, samples) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        "status, samples, content_all_full) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (run_seq, run.client_id, delivery.delivery_seq, delivery.delivery_id, row_contract,
-         change_seq, loaded.status, Jsonb(list(samples))),
+         change_seq, loaded.status, Jsonb(list(samples)), content_all_full),
     )  # fmt: skip
     write_counts(connection, run_seq, loaded.counts)
-    connection.execute(
-        'INSERT INTO etl.run_column (run_seq, entity, "column", rows) '
-        "SELECT run_seq, entity, name, count(*) FROM etl.history, unnest(columns) AS name "
-        "WHERE run_seq = %s AND action IN ('update', 'restore') GROUP BY 1, 2, 3",
-        (run_seq,),
-    )
+    write_columns(connection, run_seq)
     connection.execute(
         "INSERT INTO etl.client_state "
         "(client_id, delivery_seq, delivery_id, delivered_on, row_contract, content_all_full) "
@@ -349,6 +352,16 @@ def record_load(
         )
     connection.execute(
         "UPDATE etl.run SET status = %s WHERE run_seq = %s", (loaded.status, run_seq)
+    )
+
+
+def write_columns(connection: Connection, run_seq: int) -> None:
+    """How many rows the run's history says differ in which column."""
+    connection.execute(
+        'INSERT INTO etl.run_column (run_seq, entity, "column", rows) '
+        "SELECT run_seq, entity, name, count(*) FROM etl.history, unnest(columns) AS name "
+        "WHERE run_seq = %s AND action IN ('update', 'restore') GROUP BY 1, 2, 3",
+        (run_seq,),
     )
 
 

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS etl.run (
     dag_id       text        NOT NULL,
     run_id       text        NOT NULL,
     environment  text        NOT NULL,
+    kind         text        NOT NULL DEFAULT 'load', -- or undo, reconcile
     status       text        NOT NULL,
     delivery_seq bigint,
     dry_run      boolean     NOT NULL DEFAULT false,
@@ -107,10 +108,18 @@ CREATE TABLE IF NOT EXISTS etl.load (
     change_seq   bigint      NOT NULL UNIQUE,
     status       text        NOT NULL,
     samples      jsonb       NOT NULL DEFAULT '[]', -- a few changed rows: masked keys, columns
-    loaded_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+    loaded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    changed_at   timestamptz NOT NULL DEFAULT now(), -- the instant of its before-images
+    content_all_full boolean NOT NULL DEFAULT true,
+    -- an undo: the run that it puts back; of a run that was put back: by which undo, and what it said before
+    undoes       bigint      REFERENCES etl.run,
+    undone_by    bigint      REFERENCES etl.run,
+    said         text        NOT NULL DEFAULT ''
 );
+CREATE INDEX IF NOT EXISTS load_client ON etl.load (client_id, change_seq);
 
--- The delivery that the target shows now, per client and per feed.
+-- The delivery that the target shows now, per client and per feed. An empty row_contract switches change
+-- detection off: the same delivery is then loaded again.
 CREATE TABLE IF NOT EXISTS etl.client_state (
     client_id        text        PRIMARY KEY,
     delivery_seq     bigint      NOT NULL,
@@ -158,7 +167,9 @@ CREATE TABLE IF NOT EXISTS etl.dry_run (
 );
 
 -- Before-images of updated and deleted rows, by month so that expiry is a DROP; columns: which differ.
+-- before is null where an undo brought a row back that was not there. history_seq: order within a run.
 CREATE TABLE IF NOT EXISTS etl.history (
+    history_seq bigint     GENERATED ALWAYS AS IDENTITY,
     client_id  text        NOT NULL,
     entity     text        NOT NULL,
     key        text        NOT NULL,
@@ -167,7 +178,7 @@ CREATE TABLE IF NOT EXISTS etl.history (
     action     text        NOT NULL,
     columns    text[]      NOT NULL DEFAULT '{}',
     changed_at timestamptz NOT NULL DEFAULT now(),
-    before     jsonb       NOT NULL
+    before     jsonb
 ) PARTITION BY RANGE (changed_at);
 CREATE INDEX IF NOT EXISTS history_run ON etl.history (run_seq);
 CREATE INDEX IF NOT EXISTS history_key ON etl.history (client_id, key);

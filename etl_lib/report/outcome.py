@@ -17,6 +17,7 @@ from etl_lib.run import Run
 
 # What a message's code makes of a run; any other error makes it failed.
 STATUS_OF_CODE = {
+    "UNDONE_DELIVERY": RunStatus.AWAITING_APPROVAL,
     "NOT_RECEIVED": RunStatus.NOT_RECEIVED,
     "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
     "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
@@ -60,7 +61,7 @@ def report(
     loaded = planned or ledger.loaded(run)
     status = RunStatus(loaded.status) if loaded else status_of(faults)
     counts = loaded.counts if loaded else ()
-    words = sentence(status, counts, faults)
+    words = (loaded.said if loaded else "") or sentence(status, counts, faults)
     if run.wishes.dry_run:
         words = dry_run_sentence(loaded, faults)
     elif loaded and extracted and (pause := _additions_only(run, extracted)):

@@ -24,6 +24,7 @@ def sentence(status: RunStatus, counts: Sequence[Counts], faults: Sequence[Fault
         RunStatus.AWAITING_APPROVAL: "Waits for approval; nothing was changed.",
         RunStatus.NOT_RECEIVED: "No complete delivery came.",
         RunStatus.SUPERSEDED: "Left out.",
+        RunStatus.UNDONE: "Undone: what it had changed was put back.",
         RunStatus.REFUSED: "Refused; nothing was changed.",
     }.get(status, "Failed; nothing was changed.")
     return f"{opening} {reason}{more}".strip()
@@ -34,6 +35,8 @@ def dry_run_sentence(planned: Loaded | None, faults: Sequence[Fault]) -> str:
     opening = "Dry run, nothing was changed."
     if planned is None:
         return " ".join([opening, *dict.fromkeys(fault.text for fault in faults[:3])])
+    if planned.said:
+        return f"{opening} {planned.said}"
     would = _loaded(planned.counts).replace("Loaded", "Would load", 1)
     held = f" It would wait for approval: {' '.join(h.text for h in planned.holds)}"
     return f"{opening} {would}{held if planned.holds else ''}"

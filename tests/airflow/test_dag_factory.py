@@ -24,10 +24,13 @@ print(json.dumps({
     "dags": {
         k: {
             "tasks": [t.task_id for t in d.topological_sort()],
-            "retries": d.get_task("extract").retries,
+            "retries": d.tasks[0].retries,
+            "params": sorted(d.params),
+            "clients": list(getattr(getattr(d.tasks[-1], "expand_input", None), "value", {}).get("client_id", [])),
+            "at_once": d.tasks[-1].max_active_tis_per_dag,
             "name": d.dag_display_name, "tags": sorted(d.tags), "doc": d.doc_md,
             "active": d.max_active_runs,
-            "teardown": d.get_task("report").is_teardown,
+            "teardown": d.tasks[-1].is_teardown,
         } for k, d in dags.items()
     },
 }))
@@ -44,10 +47,10 @@ def project(tmp_path: Path, repo: Path) -> Path:
     return tmp_path
 
 
-def parse(project: Path) -> dict[str, dict]:
-    """The DAG file as Airflow's DAG processor reads it, in a process of its own."""
+def parse(project: Path, name: str = "integrations") -> dict[str, dict]:
+    """A DAG file as Airflow's DAG processor reads it, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", REPORT, str(project / "dags" / "integrations.py")],
+        [sys.executable, "-W", "ignore", "-c", REPORT, str(project / "dags" / f"{name}.py")],
         stdout=subprocess.PIPE, text=True, check=True,
         env={**os.environ, "AIRFLOW_HOME": str(project / "airflow"), "ETL_ENVIRONMENT": "development",
              "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
@@ -61,10 +64,22 @@ def test_every_mapping_is_one_dag_of_four_stages_and_a_report(project: Path) -> 
     for dag in found["dags"].values():
         assert dag["tasks"] == ["extract", "validate", "transform", "load", "report"]
         assert dag["teardown"] and dag["retries"] >= 1 and dag["active"] > 1
+        assert {"approve", "undo"} <= set(dag["params"])
 
 
-def test_parsing_imports_nothing_heavy(project: Path) -> None:
-    assert parse(project)["heavy"] == []
+@pytest.mark.parametrize("name", ["integrations", "reconcile"])
+def test_parsing_imports_nothing_heavy(project: Path, name: str) -> None:
+    assert parse(project, name)["heavy"] == []
+
+
+def test_the_weekly_upkeep_is_one_more_dag_that_compares_every_client_a_few_at_a_time(
+    project: Path,
+) -> None:
+    [(name, dag)] = parse(project, "reconcile")["dags"].items()
+    clients = Project(project / "include", "development").client_ids()
+    assert name == "dag" and sorted(dag["tasks"]) == ["expire_history", "reconcile"]
+    assert dag["clients"] == list(clients)
+    assert dag["active"] == 1 and 0 < dag["at_once"] < len(clients)
 
 
 def test_a_broken_mapping_keeps_its_dag_and_leaves_the_others_alone(project: Path) -> None:
