@@ -31,7 +31,7 @@ def trace(
     url, archives = database_url(), [local_home().at("archive", client)]
     unreachable = ""
     try:
-        archives.append(_archive(project, client))
+        archives.append(airflow_archive(project, client))
     except FixTheSetup as error:
         unreachable = f"The archive of Airflow's runs cannot be reached: {error}"
     found = follow(url, archives, client, key, entities)
@@ -45,7 +45,7 @@ def trace(
     raise typer.Exit(0 if any(one.state == "present" for one in found.standing) else 1)
 
 
-def _archive(project: Project, client_id: str) -> Storage:
+def airflow_archive(project: Project, client_id: str) -> Storage:
     """The archive of Airflow's runs, through Airflow's own connection."""
     from etl_lib.tasks import bucket
 

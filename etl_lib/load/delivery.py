@@ -93,7 +93,8 @@ def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Lo
     if (
         current
         and current.delivery_seq > extracted.delivery.delivery_seq
-        and _all_full(extracted.resolved)
+        and (_all_full(extracted.resolved) or run.wishes.only_rejects)
+        and not run.may_overwrite(current.loaded_at)
     ):
         text = f"The delivery of {current.delivered_on:%d %B %Y}, which is newer, has been loaded."
         raise Superseded.of("SUPERSEDED", text)
@@ -133,11 +134,14 @@ def _change(
         count.assert_adds_up()
     _keep_rejects(run, rejects)
     limits = {feed_name: feed.limits for feed_name, feed in resolved.mapping.feeds.items()}
-    if too_many := [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]:
+    too_many = [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]
+    if too_many and not run.wishes.only_rejects:
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
     holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
     told = {(h.feed, h.entity, h.limit) for h in holds}
     holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
+    if run.wishes.only_rejects:  # that rows are rejected again changes nothing
+        holds = [hold for hold in holds if hold.limit != "rejected_share"]
     any_rejected = any(count.rejected for count in counts)
     status = RunStatus.SUCCEEDED_WITH_REJECTS if any_rejected else RunStatus.SUCCEEDED
     loaded = Loaded(status=status, counts=tuple(counts), holds=tuple(holds))
@@ -178,7 +182,9 @@ def _load_fill(
     fill, canonical = staged.fill, staged.transformed
     fed = frozenset(one.fill.entity.entity for one in all_staged)
     unknown = reject_unknown(connection, run.client_id, staged, fed)
-    merged = merge(connection, staged, _shared(staged, all_staged, resolved), stamp)
+    # of rejected rows alone the feeds with precedence say nothing: what they have brought stays
+    speaking = () if run.wishes.only_rejects else all_staged
+    merged = merge(connection, staged, _shared(staged, speaking, resolved), stamp)
     absent = 0
     if fill.deletes_absent and not canonical.has_unreadable_key:
         absent = delete_absent(connection, staged, stamp)

@@ -29,6 +29,7 @@ class CurrentDelivery:
     row_contract: str
     delivered_on: date
     content_all_full: bool
+    loaded_at: datetime
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,7 @@ def run_seq_of(connection: Connection, run: Run) -> int:
 def current_delivery(connection: Connection, client_id: str) -> CurrentDelivery | None:
     """The client's last loaded delivery, or None before the first."""
     row = connection.execute(
-        "SELECT delivery_id, delivery_seq, row_contract, delivered_on, content_all_full "
+        "SELECT delivery_id, delivery_seq, row_contract, delivered_on, content_all_full, loaded_at "
         "FROM etl.client_state WHERE client_id = %s",
         (client_id,),
     ).fetchone()
@@ -311,7 +312,12 @@ def record_load(
     connection: Connection, run: Run, run_seq: int, change_seq: int, delivery: Delivery,
     row_contract: str, content_all_full: bool, loaded: Loaded, samples: Sequence[Mapping[str, object]],
 ) -> None:  # fmt: skip
-    """Write ledger, counts and state; part of the transaction that changed the data."""
+    """Write ledger, counts and state; part of the transaction that changed the data.
+
+    Rejected rows alone are no delivery: what the target shows, and what is new, stays as it is.
+    """
+    if run.wishes.only_rejects:
+        row_contract = f"{row_contract} rejected rows only"
     connection.execute(
         "INSERT INTO etl.load (run_seq, client_id, delivery_seq, delivery_id, row_contract, change_seq, "
         "status, samples) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
@@ -325,6 +331,11 @@ def record_load(
         "WHERE run_seq = %s AND action IN ('update', 'restore') GROUP BY 1, 2, 3",
         (run_seq,),
     )
+    connection.execute(
+        "UPDATE etl.run SET status = %s WHERE run_seq = %s", (loaded.status, run_seq)
+    )
+    if run.wishes.only_rejects:
+        return
     connection.execute(
         "INSERT INTO etl.client_state "
         "(client_id, delivery_seq, delivery_id, delivered_on, row_contract, content_all_full) "
@@ -347,9 +358,6 @@ def record_load(
                 }.values()
             ),
         )
-    connection.execute(
-        "UPDATE etl.run SET status = %s WHERE run_seq = %s", (loaded.status, run_seq)
-    )
     connection.execute(
         "UPDATE etl.hold SET status = CASE WHEN delivery_id = %s THEN 'approved' ELSE 'superseded' END, "
         "decided_at = clock_timestamp() WHERE client_id = %s AND status = 'open'",

@@ -17,6 +17,7 @@ from etl_lib.run import Run
 # What a message's code makes of a run; any other error makes it failed.
 STATUS_OF_CODE = {
     "NOT_RECEIVED": RunStatus.NOT_RECEIVED,
+    "NOTHING_ARCHIVED": RunStatus.NOT_RECEIVED,
     "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
     "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
     "SUPERSEDED": RunStatus.SUPERSEDED,
