@@ -36,6 +36,22 @@ PARAMS = {
         None, type=["null", "string"], title="Undo a run",
         description="Number or id of a run of this school: what it changed is put back, nothing is loaded.",
     ),
+    "replay": Param(
+        None, type=["null", "string"], title="Replay a run",
+        description="Number or id of a run of this school: its delivery is taken out of the archive again.",
+    ),
+    "only_rejects": Param(
+        False, type="boolean", title="Replay: rejected rows only",
+        description="Of that run only the rows that it has rejected.",
+    ),
+    "mapping_of_then": Param(
+        False, type="boolean", title="Replay: mapping of then",
+        description="Under the mapping with which that run had read them, not that of today.",
+    ),
+    "overwrite_newer": Param(
+        False, type="boolean", title="Overwrite newer",
+        description="An older delivery takes the place of a newer one that is loaded. For replay and backfill.",
+    ),
 }  # fmt: skip
 
 

@@ -36,6 +36,11 @@ def delivery_folder(delivery_seq: int, delivery_id: str) -> str:
     return f"deliveries/{delivery_seq}-{delivery_id[:12]}"
 
 
+def mapping_key(run_id: str) -> str:
+    """Where the archive keeps the mapping with which a run has read its delivery."""
+    return f"runs/{folder_name(run_id)}/mapping.json"
+
+
 def masked(key: str) -> str:
     """A key that a person can recognise who knows it, and nobody else can read."""
     return f"{key[:2]}***" if len(key) > 4 else "***"
@@ -91,6 +96,8 @@ class ReadTable(Model):
     trimmed, empty stays empty), then one for each file-name part as `{part}`.
     `rejects_key`: Parquet with REJECT_COLUMNS of the rows that could not be read.
     rows_read = rows_accepted + rows_rejected. `columns`: mapping names that the file has.
+    `entities`: of those of the feed whose rows they are, None for all; when only rejected rows are
+    run again, the whole tables are of none and stand beside for look-ups and facts.
     """
 
     feed: str
@@ -103,6 +110,7 @@ class ReadTable(Model):
     columns: tuple[str, ...]
     unknown_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = Field((), description="What was found out: encoding, delimiter, …")
+    entities: tuple[str, ...] | None = None
 
 
 class Extracted(Model):
@@ -117,8 +125,16 @@ class Extracted(Model):
     notes: tuple[Fault, ...] = Field((), description="What stops nothing and is worth a word.")
 
     def tables_of(self, feed: str) -> tuple[ReadTable, ...]:
-        """The tables of a feed, in the order of the delivery."""
-        return tuple(table for table in self.tables if table.feed == feed)
+        """The whole tables of a feed, in the order of the delivery."""
+        return tuple(table for table in self.tables if table.feed == feed and not table.entities)
+
+    def tables_for(self, feed: str, entity: str) -> tuple[ReadTable, ...]:
+        """The tables whose rows are run for an entity: the whole ones, or those of its rejected rows."""
+        return tuple(
+            table
+            for table in self.tables
+            if table.feed == feed and (table.entities is None or entity in table.entities)
+        )
 
 
 class ValidatedFill(Model):

@@ -411,6 +411,40 @@ _ALL = (
         "The mapping says that nothing is loaded on these days; nothing was changed.",
         "Nothing to do: the first run after the pause loads what has come.",
     ),
+    # --- once more, out of the archive ------------------------------------------------------------------
+    Message(
+        "FROM_ARCHIVE",
+        Level.INFO,
+        Owner.NOBODY,
+        "The run took its delivery out of the archive, not out of the inbox.",
+        "Nothing to do.",
+    ),
+    Message(
+        "NOTHING_ARCHIVED",
+        Level.ERROR,
+        Owner.ON_CALL,
+        "The archive holds no delivery of the day that a backfill asked for.",
+        "Check the day, which is the school's own; files that still lie in the inbox are taken by a run by hand.",
+    ),
+    Message(
+        "BACKFILL_AMBIGUOUS",
+        Level.ERROR,
+        Owner.ON_CALL,
+        "Several deliveries of changes came on one day, and all of them count.",
+        "Replay the named runs one after another, with `etl replay` or on the trigger form.",
+    ),
+    Message(
+        "REPLAY_IMPOSSIBLE",
+        Level.ERROR,
+        Owner.ON_CALL,
+        "The run that is to be replayed is not known, or has nothing that can be run again.",
+        "Take the number of a run of this school that has read its files; the view shows it.",
+    ),
+    _system(
+        "ARCHIVE_LOST",
+        "The archive no longer holds the original files of the delivery as they came.",
+        "Restore the object from the bucket's versions or its backup; the school can send its files again.",
+    ),
     # --- configuration ------------------------------------------------------------------------------------
     _mapping(
         "MAPPING_INVALID",
@@ -571,11 +605,6 @@ _ALL = (
         Owner.NOBODY,
         "There is no loaded delivery to compare the target with.",
         "Nothing to do; compare again once a delivery is loaded.",
-    ),
-    _system(
-        "ARCHIVE_LOST",
-        "The archive does not hold a delivery that was loaded.",
-        "Restore it from the bucket's versions or backup, or wait for the school's next delivery.",
     ),
     _system(
         "INTERNAL",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +12,14 @@ from etl_lib.config.entity import Entity
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.errors import EtlError, Fault, FixTheSetup, Paused
 from etl_lib.manifest import Extracted, Transformed, Validated, manifest_key
+from etl_lib.metrics.archived import (
+    KnownDelivery,
+    delivery_of_day,
+    delivery_of_run,
+    rejected_lines,
+    set_aside,
+    take_up,
+)
 from etl_lib.metrics.holds import (
     HoldStatus,
     decide,
@@ -25,7 +33,7 @@ from etl_lib.metrics.status import RunStatus
 from etl_lib.report import Outcome, report, status_of
 from etl_lib.report.question import Question
 from etl_lib.run import Progress, Run
-from etl_lib.storage import disk_full
+from etl_lib.storage import Storage, disk_full
 
 if TYPE_CHECKING:
     from etl_lib.extract import PgpKeys, Source
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 # Each stage imports its libraries when it runs: a run with nothing new never pays for pandas or GX.
 STAGES = ("extract", "validate", "transform", "load")
 _FROZEN = "mapping.json"
+_BEGUN = "begun"
 _PROGRESS_S = 1.0  # a stage writes its progress at most once in so many seconds
 M = TypeVar("M", Extracted, Validated, Transformed)
 
@@ -90,6 +99,65 @@ def refuse_in_blackout(run: Run, resolved: ResolvedMapping) -> None:
     pause = mapping.blackout_on(mapping.local_date(run.started_at))
     if pause and not run.wishes.dry_run:
         raise Paused.of("BLACKOUT", f"Nothing is loaded {pause.words}.")
+
+
+def do_extract_again(
+    run: Run, resolve: Callable[[], ResolvedMapping],
+    keys_of: Callable[[ResolvedMapping], PgpKeys], archives: Sequence[Storage] = (),
+) -> Extracted:  # fmt: skip
+    """Read a delivery of the archive again, as the run's wishes say; `archives` are looked into as well.
+
+    Raises what `extract` raises, NotReceived (NOTHING_ARCHIVED) for a day of which there is nothing,
+    FixTheSetup for a run that cannot be run again or bytes that are lost.
+    """
+    from etl_lib.extract import extract, recall
+
+    with recorded(run, "extract") as watched:
+        if known := _remembered(run, Extracted, "extract"):
+            return known
+        wishes, ledger = run.wishes, Ledger(run.database_url)
+        refuse_in_blackout(run, resolve())
+        found = _wanted_delivery(run, resolve)
+        take_up(run.database_url, run.dag_id, run.run_id, found.delivery_seq)
+        lines = rejected_lines(run.database_url, found) if wishes.only_rejects else None
+        archived = recall([run.archive, *archives], found, lines)
+        chosen = (lambda: archived.mapping) if wishes.mapping_of_then else resolve
+        resolved = archived.under(frozen_mapping(run, chosen))
+        extracted = extract(watched, resolved, archived, ledger, lambda: keys_of(resolved))
+        rows = "the rejected rows of the delivery" if wishes.only_rejects else "the delivery"
+        then = "of then" if wishes.mapping_of_then else "of today"
+        text = (
+            f"Run again: {rows} of {found.delivered_on:%d %B %Y}, known from run {found.run_seq}, "
+            f"under the mapping {then}."
+        )
+        ledger.say(run, "extract", [Fault("FROM_ARCHIVE", text), *extracted.notes])
+        return _kept(run, "extract", extracted)
+
+
+def _wanted_delivery(run: Run, resolve: Callable[[], ResolvedMapping]) -> KnownDelivery:
+    """The delivery that a replay names, or that of a backfill's day in the client's zone."""
+    if run.wishes.replay or run.wishes.backfill is None:
+        return delivery_of_run(run.database_url, run.wishes.replay, run.client_id)
+    mapping = resolve().mapping
+    day = mapping.local_date(run.wishes.backfill)
+    return delivery_of_day(run.database_url, run.client_id, day, mapping.all_full)
+
+
+def begin_anew(run: Run, entities: Mapping[str, Entity]) -> None:
+    """A backfill runs a date again under the run id that it had: what is left of the earlier run gives way.
+
+    May be repeated: what this beginning of the run has done stays.
+    """
+    from etl_lib.load.tables import migrate_if_needed
+
+    migrate_if_needed(run.database_url, entities)
+    begun = run.started_at.isoformat().encode()
+    if run.workspace.exists(_BEGUN) and run.workspace.read_bytes(_BEGUN) == begun:
+        return
+    set_aside(run.database_url, run.dag_id, run.run_id, run.started_at)
+    if not is_loaded(run):
+        run.workspace.delete_all()
+        run.workspace.write_bytes(_BEGUN, begun)
 
 
 def nothing_new(extracted: Extracted) -> Fault | None:
@@ -171,17 +239,21 @@ def do_report(run: Run) -> Outcome:
 
 
 def run_all(
-    run: Run, project: Project, resolve: Callable[[], ResolvedMapping], source: Source,
-    keys: Callable[[], PgpKeys],
+    run: Run, project: Project, resolve: Callable[[], ResolvedMapping], source: Source | None,
+    keys: Callable[[], PgpKeys], archives: Sequence[Storage] = (),
 ) -> tuple[Outcome, Plan | None]:  # fmt: skip
     """The whole run in this process; gives its outcome and, when it came to a plan, the plan.
 
+    Without a source the delivery comes out of the archive, or one of `archives`.
     An EtlError of a stage is in the outcome; raised is only what happens before the run is recorded.
     """
     begin(run, project.environment_name, project.entities)
     plan: Plan | None = None
     try:
-        extracted = do_extract(run, resolve, lambda _: source, lambda _: keys())
+        if source is None:
+            extracted = do_extract_again(run, resolve, lambda _: keys(), archives)
+        else:
+            extracted = do_extract(run, resolve, lambda _: source, lambda _: keys())
         if not extracted.nothing_new_since:
             do_validate(run)
             do_transform(run)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date, datetime
 
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.database import connected
 from etl_lib.errors import Fault, NotNow
-from etl_lib.extract import PgpKeys
-from etl_lib.extract.again import KeptDelivery, kept_delivery, read_again
+from etl_lib.extract import Archived, PgpKeys, extract, recall
 from etl_lib.load.compare import Comparison, Difference, compare
-from etl_lib.metrics.ledger import CurrentDelivery, Ledger
+from etl_lib.metrics.archived import delivery_shown
+from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
-from etl_lib.metrics.undone import contract_of_last, forget_changes, write_differences
+from etl_lib.metrics.undone import forget_changes, write_differences
 from etl_lib.pipeline import recorded
 from etl_lib.report import Outcome
 from etl_lib.report.words import sentence
@@ -37,14 +38,14 @@ def reconcile(
     what the stages raise; from then on the run is recorded as failed.
     """
     ledger = Ledger(run.database_url)
-    current = ledger.current(run.client_id)
-    if current is None:
+    shown = delivery_shown(run.database_url, run.client_id)
+    if shown is None:
         raise NotNow.of("RECONCILE_NOTHING", f"No delivery of {run.client_id} is loaded.")
-    kept = kept_delivery(archives, current.delivery_seq, current.delivery_id)
+    archived = recall(archives, shown, None)
     ledger.begin_run(run, environment)
     try:
         with recorded(run, STAGE) as watched:
-            comparison = _compared(watched, kept, keys_of)
+            comparison = _compared(watched, archived, keys_of)
             faults = [f for one in comparison.differences for f in _told(one)]
     except Exception:
         faults = list(ledger.stopped_by(run))
@@ -59,17 +60,31 @@ def reconcile(
             columns = {one.entity: one.columns for one in comparison.differences}
             write_differences(connection, run, columns)
             forget_changes(connection, run.client_id)
-    words = _sentence(run, kept, current, comparison)
+    words = _sentence(archived, comparison)
     ledger.end_run(run, status, words)
     return Outcome(status, words, (), ())
 
 
+class _NothingLoaded:
+    """A ledger for reading a delivery whatever is loaded; nothing is written."""
+
+    def current(self, client_id: str) -> None:
+        """None."""
+
+    def register(
+        self, run: Run, delivery_id: str, delivered_on: date, received_at: datetime
+    ) -> int:
+        """A delivery of the archive has its place already."""
+        raise NotImplementedError
+
+
 def _compared(
-    run: Run, kept: KeptDelivery, keys_of: Callable[[ResolvedMapping], PgpKeys]
+    run: Run, archived: Archived, keys_of: Callable[[ResolvedMapping], PgpKeys]
 ) -> Comparison:
     # the stages also archive keys and results of a run: here they go with the workspace
     within = replace(run, archive=run.workspace.at("archive"))
-    extracted = read_again(within, kept, lambda: keys_of(kept.resolved))
+    resolved = archived.under(archived.mapping)
+    extracted = extract(within, resolved, archived, _NothingLoaded(), lambda: keys_of(resolved))
     validated = validate(within, extracted, {})
     return compare(within, extracted, validated, transform(within, extracted, validated))
 
@@ -99,26 +114,17 @@ def _examples(found: Difference, kind: str) -> str:
     return f" Keys (masked): {', '.join(found.samples[kind])}."
 
 
-def _sentence(
-    run: Run, kept: KeptDelivery, current: CurrentDelivery, comparison: Comparison
-) -> str:  # fmt: skip
-    of = f"the delivery of {current.delivered_on:%d %B %Y}"
-    there = {member.feed for member in kept.delivery.members}
-    absent = [name for name in kept.resolved.mapping.feeds if name not in there]
+def _sentence(archived: Archived, comparison: Comparison) -> str:
+    of = f"the delivery of {archived.delivery.delivered_on:%d %B %Y}"
+    there = {member.feed for member in archived.delivery.members}
+    absent = [name for name in archived.mapping.mapping.feeds if name not in there]
     beside = f" Not in that delivery, so not compared: {', '.join(absent)}." if absent else ""
     if not comparison.differences:
         return f"The target is as {of} says: {_rows(comparison.rows_read)} compared.{beside}"
     edited = sum(one.edited for one in comparison.differences)
     lost = sum(one.lost for one in comparison.differences)
     extra = sum(one.extra for one in comparison.differences)
-    with connected(run.database_url) as connection:
-        contract = contract_of_last(connection, run.client_id, current.delivery_seq)
-    changed = (
-        " The mapping has changed since it was loaded, which may be why."
-        if contract != kept.resolved.row_contract
-        else ""
-    )
     return (
-        f"The target differs from {of}: {edited:,} edited, {lost:,} lost, {extra:,} extra."
-        f"{changed} The next run loads the delivery again.{beside}"
+        f"The target differs from {of}: {edited:,} edited, {lost:,} lost, {extra:,} extra. "
+        f"The next run loads the delivery again.{beside}"
     )

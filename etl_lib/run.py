@@ -22,6 +22,16 @@ class Wishes:
     approve: bool = False
     by: str = ""  # who started the run, where that is known
     wait: bool = True  # a hold is waited for, by Airflow; `etl run` ends with it
+    replay: str = ""  # the run, by number or id, whose delivery is run again
+    only_rejects: bool = False  # of that run only the rows that it has rejected
+    mapping_of_then: bool = False  # under the mapping with which that run had read them
+    backfill: datetime | None = None  # the instant whose day's delivery is run again
+    overwrite_newer: bool = False  # an older full delivery may take the place of a newer one
+
+    @property
+    def from_archive(self) -> bool:
+        """Whether the delivery comes out of the archive instead of the inbox."""
+        return bool(self.replay or self.backfill)
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,13 @@ class Run:
     wishes: Wishes = Wishes()
     kind: Kind = "load"
     progress: Callable[[Progress], None] = field(default=_silent, compare=False)
+
+    def may_overwrite(self, loaded_at: datetime) -> bool:
+        """Whether a delivery that is newer and was loaded then may give way.
+
+        Not one that was loaded since the run began: who asked for it did not know of that one.
+        """
+        return self.wishes.overwrite_newer and loaded_at <= self.started_at
 
 
 def folder_name(run_id: str) -> str:

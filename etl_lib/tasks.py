@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,9 @@ class ExtractOperator(ClientOperator):
         from etl_lib.metrics.ledger import Ledger
         from etl_lib.pipeline import (
             begin,
+            begin_anew,
             do_extract,
+            do_extract_again,
             frozen_mapping,
             is_loaded,
             nothing_new,
@@ -87,8 +90,13 @@ class ExtractOperator(ClientOperator):
         with airflow_outcome():
             project = Project.load(Path(self.include))
             run = run_of(context, self.client_id, self.include)
+            if run.wishes.backfill:
+                begin_anew(run, project.entities)
             begin(run, project.environment_name, project.entities)
             if is_loaded(run) or run.wishes.undo:
+                return
+            if run.wishes.from_archive:
+                do_extract_again(run, lambda: project.resolve(self.client_id), pgp_keys_of)
                 return
             with recorded(run, "extract"):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
@@ -265,7 +273,7 @@ def run_of(context: Context, client_id: str, include: str) -> Run:
     kind: Kind = "undo" if undo else "load"
     if dag_run.dag_id != client_id:  # the upkeep of all clients: recorded as a run of this one
         run_id, kind = f"reconcile__{run_id}", "reconcile"
-    return Run(
+    run = Run(
         client_id=client_id,
         dag_id=client_id,
         run_id=run_id,
@@ -282,6 +290,18 @@ def run_of(context: Context, client_id: str, include: str) -> Run:
         ),
         kind=kind,
     )
+    return replace(run, wishes=replace(run.wishes, **_once_more(dag_run, params)))
+
+
+def _once_more(dag_run: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The wishes of a run that takes its delivery out of the archive: a replay or a backfill."""
+    return {
+        "replay": str(params.get("replay") or "").strip(),
+        "only_rejects": bool(params.get("only_rejects", False)),
+        "mapping_of_then": bool(params.get("mapping_of_then", False)),
+        "overwrite_newer": bool(params.get("overwrite_newer", False)),
+        "backfill": dag_run.logical_date if dag_run.run_type == "backfill" else None,
+    }
 
 
 def conninfo(conn_id: str) -> str:
@@ -390,7 +410,7 @@ def waits_until(context: Context, resolved: ResolvedMapping) -> datetime:
     dag_run = context["dag_run"]
     begun = dag_run.start_date or datetime.now(UTC)
     rules = resolved.mapping.delivery
-    if str(dag_run.run_type) != "scheduled" or rules.deadline is None:
+    if dag_run.run_type != "scheduled" or rules.deadline is None:
         return begun + timedelta(seconds=rules.wait_by_hand_s)
     local = begun.astimezone(resolved.mapping.zone)
     deadline = datetime.combine(local.date(), rules.deadline, local.tzinfo)

@@ -12,6 +12,7 @@ from etl_lib.cli.docs import docs
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.read import read
 from etl_lib.cli.reconcile import expire, reconcile
+from etl_lib.cli.replay import replay
 from etl_lib.cli.roles import roles
 from etl_lib.cli.run import run
 from etl_lib.cli.trace import trace
@@ -28,6 +29,7 @@ app.command()(schema)
 app.command()(docs)
 app.command()(migrate)
 app.command()(run)
+app.command()(replay)
 app.command()(read)
 app.command()(trace)
 app.command()(undo)

@@ -31,6 +31,7 @@ from etl_lib.run import Progress, Run, Wishes, folder_name
 from etl_lib.storage import Storage
 
 HOME_VARIABLE = "ETL_HOME"
+OVERWRITE_NEWER = "Load although a newer delivery is loaded."
 COUNT_COLUMNS = (
     "read", "inserted", "updated", "unchanged", "deleted_by_row", "rejected", "duplicates",
     "filtered", "deleted_by_absence", "restored", "unresolved",
@@ -42,6 +43,7 @@ def run(
     files: Annotated[Path, typer.Option(help="Folder with the delivery's files.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
     approve: Annotated[bool, typer.Option("--approve", help="Load although a limit is exceeded.")] = False,
+    overwrite_newer: Annotated[bool, typer.Option("--overwrite-newer", help=OVERWRITE_NEWER)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:  # fmt: skip
     """Load one delivery of one client: extract, validate, transform, load, with true counts."""
@@ -62,9 +64,10 @@ def run(
                 completed=progress.rows, total=progress.rows_total,
             )  # fmt: skip
 
-        this_run = local_run(
-            client, Wishes(dry_run=dry_run, approve=approve, by=who(), wait=False), show
+        wishes = Wishes(
+            dry_run=dry_run, approve=approve, by=who(), wait=False, overwrite_newer=overwrite_newer
         )
+        this_run = local_run(client, wishes, show)
         from etl_lib.extract import LocalSource, keys_of_environment
 
         outcome, plan = run_all(

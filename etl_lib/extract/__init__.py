@@ -1,10 +1,12 @@
 """Finds a delivery, keeps its original bytes, and reads it: CSV to Parquet of text with line numbers."""
 
+from etl_lib.extract.archived import Archived, recall
 from etl_lib.extract.delivery import Sighting, extract, look
 from etl_lib.extract.pgp import PgpKeys, keys_of_environment
 from etl_lib.extract.sources import Listing, LocalSource, RemoteFile, S3Source, SftpSource, Source
 
 __all__ = [
+    "Archived",
     "Listing",
     "LocalSource",
     "PgpKeys",
@@ -16,4 +18,5 @@ __all__ = [
     "extract",
     "keys_of_environment",
     "look",
+    "recall",
 ]

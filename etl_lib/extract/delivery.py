@@ -14,6 +14,7 @@ from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool, Fault, NeedsApproval, NotReceived, Superseded
 from etl_lib.extract import names
 from etl_lib.extract.archive import delivery_id_of, fetch
+from etl_lib.extract.archived import Archived, only_rejected
 from etl_lib.extract.contents import Contents, Fetched
 from etl_lib.extract.cut import perhaps_cut
 from etl_lib.extract.manifests import MANIFEST, Decided, decide
@@ -22,7 +23,14 @@ from etl_lib.extract.pgp import Keys
 from etl_lib.extract.reader.table import read_table
 from etl_lib.extract.scratch import Scratch, scratch
 from etl_lib.extract.sources import Listing, RemoteFile, Source
-from etl_lib.manifest import Delivery, Extracted, Member, ReadTable
+from etl_lib.manifest import (
+    Delivery,
+    Extracted,
+    Member,
+    ReadTable,
+    delivery_folder,
+    mapping_key,
+)
 from etl_lib.run import Progress, Run
 
 _MOST_TOLD = 5
@@ -127,11 +135,13 @@ def extract(
     """Archive and read the delivery that is due; see manifest.Extracted.
 
     `keys` looks up our private keys, only when a file is encrypted. Identical to the loaded delivery
-    under the same row contract: nothing is read. Raises NotReceived when no delivery is whole,
+    under the same row contract: nothing is read, unless the source is the archive: what is asked for
+    again is read again, and keeps its place in the order of deliveries. Raises NotReceived when no delivery is whole,
     AskTheSchool with all faults of all files, Superseded or NeedsApproval for one that is older than
     the loaded one, TryAgain when files change meanwhile, FixTheSetup when there is no key.
     """
     current = ledger.current(run.client_id)
+    archived = source if isinstance(source, Archived) else None
     listing = source.list()
     notes = _refused(resolved.mapping, listing)
     candidate = _choose(resolved.mapping, listing.files, current, notes)
@@ -147,7 +157,7 @@ def extract(
         delivery_id = delivery_id_of(members)
         day, received_at = opened.day, opened.received_at
         same = current is not None and delivery_id == current.delivery_id
-        if current and same and current.row_contract == resolved.row_contract:
+        if current and same and current.row_contract == resolved.row_contract and not archived:
             delivery = _delivery(
                 run, delivery_id, current.delivery_seq, day, received_at, fetched, members
             )
@@ -155,14 +165,22 @@ def extract(
                 resolved=resolved, delivery=delivery, nothing_new_since=current.delivered_on,
                 notes=tuple(notes),
             )  # fmt: skip
-        if current and not same and day < current.delivered_on:
+        if current and _is_late(current, day, same, archived):
             _refuse_late(resolved.mapping, current, day, run)
-        seq = ledger.register(run, delivery_id, day, received_at)
+        seq = (
+            archived.delivery.delivery_seq
+            if archived
+            else ledger.register(run, delivery_id, day, received_at)
+        )
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
-        _keep_manifest(run, delivery, resolved)
+        _keep_manifest(run, delivery, resolved, archived is None)
         tables = _read_all(run, members, opened.paths, resolved, rooms.folder)
         if current and not same and not run.wishes.approve:
             _refuse_cut(run, current, members, opened.paths)
+        if archived and archived.lines is not None:
+            resolved = _as_changes(resolved)
+            tables, more = only_rejected(run, resolved, tables, archived.lines, rooms.folder)
+            notes = [*notes, *more]
     return Extracted(resolved=resolved, delivery=delivery, tables=tables, notes=tuple(notes))
 
 
@@ -186,6 +204,8 @@ def _opened(
     """Fetch a candidate's files and find its tables; raises AskTheSchool with all that is wrong."""
     received_at = max(file.modified_at for file in candidate.files())
     day = candidate.delivered_on or resolved.mapping.local_date(received_at)
+    if isinstance(source, Archived):
+        day = source.delivery.delivered_on
     mapping = resolved.mapping.at(day)
     fetched = fetch(source, _wanted_files(candidate, listing), run.archive, rooms)
     contents = Contents(fetched, mapping, rooms, keys)
@@ -277,10 +297,24 @@ def _refused(mapping: Mapping, listing: Listing) -> list[Fault]:
     return [Fault("FILE_NAME_REFUSED", text)]
 
 
+def _is_late(current: CurrentDelivery, day: date, same: bool, archived: Archived | None) -> bool:
+    """Whether a newer delivery is loaded; those of the archive have a place in the order."""
+    if archived:
+        return archived.delivery.delivery_seq < current.delivery_seq
+    return not same and day < current.delivered_on
+
+
 def _refuse_late(mapping: Mapping, current: CurrentDelivery, day: date, run: Run) -> None:
-    text = f"The delivery of {day:%d %B %Y} came after that of {current.delivered_on:%d %B %Y} was loaded."
+    if run.wishes.overwrite_newer:
+        return
+    loaded = f"that of {current.delivered_on:%d %B %Y}"
+    if run.wishes.from_archive:
+        text = f"The delivery of {day:%d %B %Y} is older than {loaded}, which is loaded."
+    else:
+        text = f"The delivery of {day:%d %B %Y} came after {loaded} was loaded."
     if all(feed.content == "full" for feed in mapping.feeds.values()):
-        raise Superseded.of("SUPERSEDED", text)
+        hint = "It takes the place of the newer one only when the run says so: `overwrite_newer`."
+        raise Superseded.of("SUPERSEDED", text, hint=hint if run.wishes.from_archive else "")
     if not run.wishes.approve:
         raise NeedsApproval.of("LATE_CHANGES", text)
 
@@ -288,9 +322,16 @@ def _refuse_late(mapping: Mapping, current: CurrentDelivery, day: date, run: Run
 def _refuse_cut(
     run: Run, current: CurrentDelivery, members: Sequence[Member], paths: dict[str, Path]
 ) -> None:
-    folder = _folder(current.delivery_seq, current.delivery_id)
+    folder = delivery_folder(current.delivery_seq, current.delivery_id)
     if faults := perhaps_cut(run.archive, f"{folder}/delivery.json", members, paths):
         raise NeedsApproval(faults)
+
+
+def _as_changes(resolved: ResolvedMapping) -> ResolvedMapping:
+    """The mapping for some rows of a delivery: that others are absent says nothing."""
+    mapping = resolved.mapping
+    feeds = {n: feed.model_copy(update={"content": "changes"}) for n, feed in mapping.feeds.items()}
+    return resolved.model_copy(update={"mapping": mapping.model_copy(update={"feeds": feeds})})
 
 
 def _wanted_files(candidate: Candidate, listing: Listing) -> list[RemoteFile]:
@@ -331,18 +372,17 @@ def _delivery(
     )
 
 
-def _folder(delivery_seq: int, delivery_id: str) -> str:
-    """Where the archive keeps what a delivery was."""
-    return f"deliveries/{delivery_seq}-{delivery_id[:12]}"
+def _keep_manifest(run: Run, delivery: Delivery, resolved: ResolvedMapping, is_new: bool) -> None:
+    """The archive also keeps what the delivery was and with which mapping it was read.
 
-
-def _keep_manifest(run: Run, delivery: Delivery, resolved: ResolvedMapping) -> None:
-    """The archive also keeps what the delivery was and with which mapping it was read."""
-    folder = _folder(delivery.delivery_seq, delivery.delivery_id)
-    run.archive.write_bytes(f"{folder}/delivery.json", delivery.model_dump_json().encode())
-    run.archive.write_bytes(
-        f"{folder}/mapping.json", resolved.model_dump_json(by_alias=True).encode()
-    )
+    A delivery that came out of the archive is described there already, by the run that took it in.
+    """
+    mapping = resolved.model_dump_json(by_alias=True).encode()
+    run.archive.write_bytes(mapping_key(run.run_id), mapping)
+    folder = delivery_folder(delivery.delivery_seq, delivery.delivery_id)
+    if is_new or not run.archive.exists(f"{folder}/delivery.json"):
+        run.archive.write_bytes(f"{folder}/delivery.json", delivery.model_dump_json().encode())
+        run.archive.write_bytes(f"{folder}/mapping.json", mapping)
 
 
 def _read_all(

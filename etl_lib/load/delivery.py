@@ -103,7 +103,8 @@ def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Lo
     if (
         current
         and current.delivery_seq > extracted.delivery.delivery_seq
-        and _all_full(extracted.resolved)
+        and (_all_full(extracted.resolved) or run.wishes.only_rejects)
+        and not run.may_overwrite(current.loaded_at)
     ):
         text = f"The delivery of {current.delivered_on:%d %B %Y}, which is newer, has been loaded."
         raise Superseded.of("SUPERSEDED", text)
@@ -144,7 +145,8 @@ def _change(
         count.assert_adds_up()
     _keep_rejects(run, rejects)
     limits = {feed_name: feed.limits for feed_name, feed in resolved.mapping.feeds.items()}
-    if too_many := [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]:
+    too_many = [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]
+    if too_many and not run.wishes.only_rejects:
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
     holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
     if words := undone_delivery(connection, run.client_id, delivery.delivery_id):
@@ -153,6 +155,8 @@ def _change(
     if not only_new:  # rows that are gone change nothing then
         holds += [h for h in validated.holds if (h.feed, h.entity, h.limit) not in told]
     holds.sort(key=lambda hold: hold.limit != "deleted_share")  # what cannot be seen any more first
+    if run.wishes.only_rejects:  # that rows are rejected again changes nothing
+        holds = [hold for hold in holds if hold.limit != "rejected_share"]
     any_rejected = any(count.rejected for count in counts)
     status = RunStatus.SUCCEEDED_WITH_REJECTS if any_rejected else RunStatus.SUCCEEDED
     loaded = Loaded(status=status, counts=tuple(counts), holds=tuple(holds))
@@ -225,7 +229,9 @@ def _load_fill(
     fill, canonical = staged.fill, staged.transformed
     fed = frozenset(one.fill.entity.entity for one in all_staged)
     unknown = reject_unknown(connection, run.client_id, staged, fed)
-    shared = _shared(staged, all_staged, resolved)
+    # of rejected rows alone the feeds with precedence say nothing: what they have brought stays
+    speaking = () if run.wishes.only_rejects else all_staged
+    shared = _shared(staged, speaking, resolved)
     merged = merge(connection, staged, shared, stamp, additions_only=only_new)
     absent = 0
     if fill.deletes_absent and not canonical.has_unreadable_key and not only_new:

@@ -29,6 +29,7 @@ class CurrentDelivery:
     row_contract: str
     delivered_on: date
     content_all_full: bool
+    loaded_at: datetime
 
 
 @dataclass(frozen=True)
@@ -282,7 +283,7 @@ def run_seq_of(connection: Connection, run: Run) -> int:
 def current_delivery(connection: Connection, client_id: str) -> CurrentDelivery | None:
     """The client's last loaded delivery, or None before the first."""
     row = connection.execute(
-        "SELECT delivery_id, delivery_seq, row_contract, delivered_on, content_all_full "
+        "SELECT delivery_id, delivery_seq, row_contract, delivered_on, content_all_full, loaded_at "
         "FROM etl.client_state WHERE client_id = %s",
         (client_id,),
     ).fetchone()
@@ -319,7 +320,12 @@ def record_load(
     connection: Connection, run: Run, run_seq: int, change_seq: int, delivery: Delivery,
     row_contract: str, content_all_full: bool, loaded: Loaded, samples: Sequence[Mapping[str, object]],
 ) -> None:  # fmt: skip
-    """Write ledger, counts and state; part of the transaction that changed the data."""
+    """Write ledger, counts and state; part of the transaction that changed the data.
+
+    Rejected rows alone are no delivery: what the target shows, and what is new, stays as it is.
+    """
+    if run.wishes.only_rejects:
+        row_contract = f"{row_contract} rejected rows only"
     connection.execute(
         "INSERT INTO etl.load (run_seq, client_id, delivery_seq, delivery_id, row_contract, change_seq, "
         "status, samples, content_all_full) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -328,6 +334,11 @@ def record_load(
     )  # fmt: skip
     write_counts(connection, run_seq, loaded.counts)
     write_columns(connection, run_seq)
+    connection.execute(
+        "UPDATE etl.run SET status = %s WHERE run_seq = %s", (loaded.status, run_seq)
+    )
+    if run.wishes.only_rejects:
+        return
     connection.execute(
         "INSERT INTO etl.client_state "
         "(client_id, delivery_seq, delivery_id, delivered_on, row_contract, content_all_full) "

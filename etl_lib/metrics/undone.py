@@ -197,16 +197,6 @@ def forget_changes(connection: Connection, client_id: str) -> None:
     )
 
 
-def contract_of_last(connection: Connection, client_id: str, delivery_seq: int) -> str:
-    """The row contract under which the delivery was loaded last."""
-    row = connection.execute(
-        "SELECT row_contract FROM etl.load WHERE client_id = %s AND delivery_seq = %s AND undoes IS NULL "
-        "ORDER BY change_seq DESC LIMIT 1",
-        (client_id, delivery_seq),
-    ).fetchone()
-    return str(row[0]) if row else ""
-
-
 def write_differences(
     connection: Connection, run: Run, columns: Mapping[str, Mapping[str, int]]
 ) -> None:

@@ -21,7 +21,8 @@ def collect(
     """
     rejects: Rejects = {}
     for one in extracted.tables if extracted else ():
-        _add(rejects, workspace, (one.feed, None), one.rejects_key)
+        for entity in (None,) if one.entities is None else one.entities:
+            _add(rejects, workspace, (one.feed, entity), one.rejects_key)
     for fill in validated.fills if validated else ():
         _add(rejects, workspace, (fill.feed, fill.entity), fill.rejects_key)
     for done in transformed.fills if transformed else ():

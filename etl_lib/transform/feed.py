@@ -65,9 +65,10 @@ def transform(run: Run, extracted: Extracted, validated: Validated) -> Transform
     fills = []
     with kept_keys(run) as keys:
         for fill in resolved.fills():
-            if tables := extracted.tables_of(fill.feed_name):
+            if tables := extracted.tables_for(fill.feed_name, fill.entity.entity):
                 judged = validated.of(fill.feed_name, fill.entity.entity)
-                work = _FillWork(run, fill, tables, judged, lookups, keys, total, done)
+                whole = extracted.tables_of(fill.feed_name) if run.wishes.only_rejects else ()
+                work = _FillWork(run, fill, tables, judged, lookups, keys, total, done, whole)
                 fills.append(work.write())
                 done += judged.rows_accepted
     return Transformed(fills=tuple(fills))
@@ -94,6 +95,7 @@ class _FillWork:
     keys: KeysOfDelivery
     total: int
     done: int
+    whole: Sequence[ReadTable] = ()
     rejects: list[pa.Table] = field(default_factory=list)
     unreadable_key: bool = False
 
@@ -112,6 +114,8 @@ class _FillWork:
                 for canonical, rows in self._canonical(schema):
                     rows_in += rows
                     writer.write_table(canonical)
+            if self.whole:
+                self._give_way(path)
             repeated = self._settle(path, schema)
             self.keys.add_canonical(self.fill, path)
             rows_out = pq.ParquetFile(path).metadata.num_rows
@@ -273,6 +277,43 @@ class _FillWork:
             "code": pa.repeat(pa.scalar(code), len(found)),
         }
         self.rejects.append(pa.table([cells[n] for n in REJECT_COLUMNS], schema=REJECT_SCHEMA))
+
+    def _give_way(self, path: Path) -> None:
+        """Reject rows whose key a later row has that is not run again: as in the whole file, it counts."""
+        rows, key = pq.read_table(path), self.fill.entity.key
+        ours = pc.unique(rows[key])
+        order = {table.shown: at for at, table in enumerate(self.whole)}
+        again = {table.shown: self._lines_of(table) for table in self.tables}
+        last: dict[str, tuple[int, int]] = {}
+        for table in self.whole if len(ours) else ():
+            with self.run.workspace.reading(table.rows_key) as stream:
+                for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
+                    prepared = prepare(pa.Table.from_batches([batch]), self.fill, self.lookups)
+                    stays = pc.and_(prepared.kept, pc.is_in(prepared.key, value_set=ours))
+                    stays = pc.and_not(
+                        stays, pc.is_in(prepared.lines, value_set=again[table.shown])
+                    )
+                    found = prepared.key.filter(stays).to_pylist()
+                    for text, line in zip(
+                        found, prepared.lines.filter(stays).to_pylist(), strict=True
+                    ):
+                        last[text] = max(last.get(text, (0, 0)), (order[table.shown], line))
+        places = zip(
+            rows[key].to_pylist(), rows["_file"].to_pylist(), rows["_line"].to_pylist(), strict=True
+        )
+        lost = pa.array([last.get(k, (-1, 0)) > (order[f], n) for k, f, n in places], pa.bool_())
+        losers = rows.filter(lost)
+        for shown in pc.unique(losers["_file"]).to_pylist():
+            of_file = losers.filter(pc.equal(losers["_file"], shown))
+            every = pa.repeat(pa.scalar(True), of_file.num_rows)
+            lines, texts = of_file["_line"].combine_chunks(), of_file[key].combine_chunks()
+            self._reject(every, shown, lines, texts, key, "DUPLICATE_KEY")
+        if losers.num_rows:
+            pq.write_table(rows.filter(pc.invert(lost)), path, compression="lz4")
+
+    def _lines_of(self, table: ReadTable) -> pa.Int64Array:
+        with self.run.workspace.reading(table.rows_key) as stream:
+            return pq.read_table(stream, columns=["_line"])["_line"].combine_chunks()
 
     def _settle(self, path: Path, schema: pa.Schema) -> int:
         """Take duplicates out of the file, the losers to the rejects; gives how many collapsed."""

@@ -56,10 +56,13 @@ def validate(run: Run, extracted: Extracted, rows_of_last: Mapping[str, int]) ->
     passes = [
         _FillPass(run, fill, tables, lookups, total)
         for fill in resolved.fills()
-        if (tables := extracted.tables_of(fill.feed_name))
+        if (tables := extracted.tables_for(fill.feed_name, fill.entity.entity))
     ]
     for one in passes:
-        one.read()
+        whole = extracted.tables_of(one.fill.feed_name)
+        one.read(
+            _FillPass(run, one.fill, whole, lookups, total) if run.wishes.only_rejects else None
+        )
     verdict = _judge(run, passes)
     fills = tuple(one.result() for one in passes)
     holds = [hold for one in passes for hold in one.holds(rows_of_last)]
@@ -136,13 +139,16 @@ class _FillPass:
         """The mapping's own expectations on this fill's entity."""
         return [e for e in self.fill.feed.expectations if e.entity == self.fill.entity.entity]
 
-    def read(self) -> None:
+    def read(self, whole: _FillPass | None = None) -> None:
         """The one pass over all tables of the feed; a second one when a column turns out mixed.
 
         That two formats stand in a column is known at its end, and holds for its first row too.
+        `whole`: over the tables in which it shows, when this one is over some of their rows.
         """
         self._pass({})
-        if mixed := self._mixed():
+        if whole:
+            whole._pass({})
+        if mixed := (whole or self)._mixed():
             self._forget()
             self._pass(mixed)
         assert self.rows_read == self.filtered + self.rejected + self.accepted + self.unreadable
@@ -277,7 +283,9 @@ class _FillPass:
         )
 
     def faults(self) -> list[Fault]:
-        """Reasons why the delivery cannot be loaded."""
+        """Reasons why the delivery cannot be loaded; rejected rows alone are held to no share."""
+        if self.run.wishes.only_rejects:
+            return []
         limits, files = self.fill.feed.limits.fail, ", ".join(table.shown for table in self.tables)
         bad = self.rejected + self.unreadable
         faults = [Fault("EXPECTATION_FAILED", text, files) for text in self.failed]

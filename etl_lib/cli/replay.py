@@ -1,0 +1,69 @@
+"""`etl replay`: runs a delivery of the archive again, or only the rows that a run has rejected."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from etl_lib.cli.decide import who
+from etl_lib.cli.run import (
+    OVERWRITE_NEWER,
+    as_dict,
+    at_rest,
+    exit_code,
+    local_run,
+    show_outcome,
+)
+from etl_lib.cli.trace import archive_of_airflow
+from etl_lib.config.project import Project
+from etl_lib.database import database_url
+from etl_lib.load.tables import migrate_if_needed
+from etl_lib.metrics.archived import delivery_of_run
+from etl_lib.pipeline import run_all
+from etl_lib.run import Progress, Wishes
+
+_OF_THEN = "Under the mapping with which the run had read them, not that of today."
+
+
+def replay(
+    run: Annotated[str, typer.Argument(help="Number or id of the run, as the view shows it.")],
+    client: Annotated[str | None, typer.Option(help="Whose run, when several clients have one of this id.")] = None,
+    rejects: Annotated[bool, typer.Option("--rejects", help="Only the rows that the run has rejected.")] = False,
+    mapping_of_then: Annotated[bool, typer.Option("--mapping-of-then", help=_OF_THEN)] = False,
+    overwrite_newer: Annotated[bool, typer.Option("--overwrite-newer", help=OVERWRITE_NEWER)] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")] = False,
+    approve: Annotated[bool, typer.Option("--approve", help="Load although a limit is exceeded.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:  # fmt: skip
+    """Run the delivery of a run again, out of the archive, as a new run; exit codes are those of `etl run`."""
+    project, url = Project.load(), database_url()
+    migrate_if_needed(url, project.entities)
+    known = delivery_of_run(url, run, client)
+    if not mapping_of_then:
+        project.resolve(known.client_id)  # a mistake is said before anything is recorded
+    wishes = Wishes(
+        dry_run=dry_run, approve=approve, by=who(), wait=False, replay=str(known.run_seq),
+        only_rejects=rejects, mapping_of_then=mapping_of_then, overwrite_newer=overwrite_newer,
+    )  # fmt: skip
+    of_cli = known.run_id.startswith("cli__")
+    archives = [] if of_cli else [archive_of_airflow(project, known.client_id)]
+    this_run = local_run(known.client_id, wishes, _silent)
+    from etl_lib.extract import keys_of_environment
+
+    outcome, plan = run_all(
+        this_run, project, lambda: at_rest(project.resolve(known.client_id)), None,
+        keys_of_environment, archives,
+    )  # fmt: skip
+    samples = plan.samples if plan and dry_run else []
+    if as_json:
+        typer.echo(json.dumps(as_dict(this_run, outcome, samples), indent=2))
+    else:
+        show_outcome(Console(), outcome, samples)
+    raise typer.Exit(exit_code(outcome.status))
+
+
+def _silent(_: Progress) -> None:
+    """The record knows how far the run is."""
