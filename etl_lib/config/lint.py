@@ -176,7 +176,7 @@ def _sources(fill: EntityFill) -> Iterator[tuple[tuple[str, ...], str]]:
         yield from (((key, column), column) for column in getattr(fill, key))
     yield from ((("extra",), column) for column in fill.extra)
     for name, rule in fill.columns.items():
-        yield from ((("columns", name), column) for column in rule.source_columns)
+        yield from ((("columns", name), column) for column in (*rule.source_columns, *rule.when))
 
 
 def _rule(

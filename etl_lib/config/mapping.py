@@ -130,6 +130,10 @@ class ValueFormat(Model):
     null_tokens: Texts = Field(
         (), description="Texts that mean: no value. An empty cell always does."
     )
+    clear_tokens: Texts = Field(
+        (),
+        description="Texts that mean: take the stored value away, also where `blank: keep`.",
+    )
     true_tokens: Texts = Field(
         ("true", "t", "yes", "y", "1"),
         description="Texts that mean yes, in any case.",
@@ -156,6 +160,12 @@ class SourceColumn(Model):
     required: bool | None = Field(
         None, description="None: required when a required field of an entity is made from it."
     )
+    values: Texts = Field(
+        (),
+        description="The only values that may stand in it, in any case; a row with another one, or "
+        'with none unless "" is among them, is rejected.',
+    )
+    filled: bool = Field(False, description="Whether a row without a value in it is rejected.")
 
 
 class Lookup(Model):
@@ -200,7 +210,7 @@ class ColumnRule(Model):
     """How one field is made. Exactly one origin, then the steps in the order below.
 
     Origins: `from` (several names: the first that the file has), `constant`, `concat`, `coalesce`,
-    `lookup`. Steps: trim, null tokens, split, extract, case, pad, map, sensitive, default.
+    `lookup`. Steps: when, trim, null tokens, split, extract, case, pad, map, sensitive, default.
     """
 
     from_: Texts = Field(
@@ -229,6 +239,11 @@ class ColumnRule(Model):
     null_tokens: Texts | None = Field(
         None,
         description="Instead of those of the feed.",
+    )
+    when: dict[str, Texts] = Field(
+        default_factory=dict,
+        description="The value counts only in rows whose column has one of the values (any case); "
+        "in other rows there is none.",
     )
     split: Split | None = Field(
         None,
@@ -363,7 +378,7 @@ class EntityFill(Model):
     def source_columns(self) -> tuple[str, ...]:
         """Every source column the fill reads, each once, in order."""
         names = [*self.where, *self.where_not, *self.deleted_when]
-        names += [c for rule in self.columns.values() for c in rule.source_columns]
+        names += [c for rule in self.columns.values() for c in (*rule.source_columns, *rule.when)]
         return tuple(dict.fromkeys([*names, *self.extra]))
 
 
