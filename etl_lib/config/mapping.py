@@ -458,6 +458,25 @@ class Expectation(Model):
     )
 
 
+class Renames(Model):
+    """A feed whose rows give records new ids, before anything else of the delivery is loaded."""
+
+    old: str = Field(description="The column of the id that the record has.")
+    new: str = Field(description="The column of the id that it gets.")
+    type: str = Field(description="The column that says what kind of record it is.")
+    entities: dict[str, tuple[Name, ...]] = Field(
+        min_length=1,
+        description="Kind (any case) to the entities whose key changes; none: the row is left out.",
+    )
+
+    @model_validator(mode="after")
+    def some_entity(self) -> Self:
+        """At least one kind changes the key of something."""
+        if not any(self.entities.values()):
+            raise ValueError("give at least one kind of record an entity whose key changes")
+        return self
+
+
 class Feed(Model):
     """One kind of file of a client."""
 
@@ -504,6 +523,9 @@ class Feed(Model):
     entities: dict[Name, EntityFill] = Field(
         description="What the feed fills.",
     )
+    renames: Renames | None = Field(
+        None, description="The feed fills nothing: it says which ids have changed."
+    )
     layouts: tuple[Layout, ...] = Field(
         (), description="Other forms of the feed for deliveries from a date on."
     )
@@ -513,6 +535,7 @@ class Feed(Model):
         """Every column that the feed may read from its files, each once; no file-name parts."""
         names = [
             *self.columns,
+            *((self.renames.old, self.renames.new, self.renames.type) if self.renames else ()),
             *(c for fill in self.entities.values() for c in fill.source_columns),
         ]
         return tuple(dict.fromkeys(n for n in names if not FILE_PART.fullmatch(n)))

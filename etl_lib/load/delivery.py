@@ -18,6 +18,7 @@ from etl_lib.errors import AskTheSchool, Fault, NeedsApproval, Superseded
 from etl_lib.load.limits import over_fail_limit, over_hold_limits
 from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
 from etl_lib.load.references import count_unresolved, reject_unknown
+from etl_lib.load.renames import change_ids
 from etl_lib.load.staging import Staged, stage
 from etl_lib.load.tables import table
 from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated, masked
@@ -113,9 +114,10 @@ def _change(
     assert row is not None
     stamp = Stamp(run.client_id, delivery.delivery_seq, run_seq_of(connection, run), row[0])
     connection.execute("SET LOCAL temp_buffers = '64MB'")
-    staged = list(_staged(connection, run, resolved, validated, transformed))
     before = {e: _rows(connection, run.client_id, e) for e in resolved.entities}
-    counts, rejects = [], {}
+    renamed, rejects = change_ids(connection, run, extracted, stamp)
+    staged = list(_staged(connection, run, resolved, validated, transformed))
+    counts = []
     for one in staged:
         count, rejects[one.fill.name] = _load_fill(
             connection, run, one, staged, resolved, validated, stamp
@@ -129,6 +131,7 @@ def _change(
         )
         for one, count in zip(staged, counts, strict=True)
     ]
+    counts += renamed
     for count in counts:
         count.assert_adds_up()
     _keep_rejects(run, rejects)

@@ -22,6 +22,8 @@ def collect(
     rejects: Rejects = {}
     for one in extracted.tables if extracted else ():
         _add(rejects, workspace, (one.feed, None), one.rejects_key)
+    for feed in dict.fromkeys(one.feed for one in extracted.tables) if extracted else ():
+        _add(rejects, workspace, (feed, None), f"load/rejects-{feed}.parquet")
     for fill in validated.fills if validated else ():
         _add(rejects, workspace, (fill.feed, fill.entity), fill.rejects_key)
     for done in transformed.fills if transformed else ():

@@ -137,6 +137,16 @@ def messages(world: World, run: Run) -> set[str]:
         return {code for (code,) in connection.execute(query, (run.client_id, run.run_id))}
 
 
+def history(world: World, run: Run) -> dict[str, int]:
+    """How many before-images of the run there are, by `<entity>.<action>`."""
+    query = (
+        "SELECT entity || '.' || action, count(*) FROM etl.history JOIN etl.run r USING (run_seq) "
+        "WHERE r.client_id = %s AND run_id = %s GROUP BY 1"
+    )
+    with psycopg.connect(world.database_url) as connection:
+        return dict(connection.execute(query, (run.client_id, run.run_id)).fetchall())
+
+
 def nights_of(name: str) -> list[int]:
     return sorted(int(path.name[6:]) for path in (CASES / name).glob("night_*"))
 
@@ -163,6 +173,8 @@ def test_canvas(name: str, world: World) -> None:
         counts = {f"{count.feed}.{count.entity}": count.model_dump() for count in outcome.counts}
         for fill, wanted in said.get("counts", {}).items():
             assert {k: counts[fill][k] for k in wanted} == wanted, f"night {number}, {fill}"
+        if "history" in said:
+            assert history(world, run) == said["history"], f"night {number}"
         for path in sorted(expected.glob("*.csv")):
             if path.stem != "rejects":
                 columns, rows = read_csv(path)
