@@ -217,6 +217,15 @@ class TransformedFill(Model):
         description="Of `columns` those that hold a default for want of a column, by field the files "
         "(as `_file` has them) without it: new rows take it, a stored value is not replaced.",
     )
+    clears: tuple[str, ...] = Field(
+        (),
+        description="Fields that a row clears, although its blanks keep, by naming them in the "
+        "column `_cleared` (list<string>) of the rows; none: there is no such column.",
+    )
+    shared_values: dict[str, int] = Field(
+        default_factory=dict,
+        description="By field that should be each row's own (`unique_warn`): rows that share a value.",
+    )
     has_unreadable_key: bool = Field(
         False, description="A row whose key cannot be known: absence then deletes nothing."
     )

@@ -179,6 +179,11 @@ _ALL = (
         "Keep one row for each key.",
     ),
     _row(
+        "VALUE_SHARED",
+        "Several records have the same value where each should have its own, a login for example.",
+        "Give each record its own value in your system; until then all of them are kept as they are.",
+    ),
+    _row(
         "REFERENCE_UNKNOWN",
         "The row points at a record that we have not received.",
         "Send the missing record too, or correct the reference.",

@@ -185,7 +185,18 @@ def do_transform(run: Run) -> Transformed:
     with recorded(run, "transform") as watched:
         extracted = _recalled(run, Extracted, "extract")
         validated = _recalled(run, Validated, "validate")
-        return _kept(run, "transform", transform(watched, extracted, validated))
+        transformed = transform(watched, extracted, validated)
+        Ledger(run.database_url).say(run, "transform", shared_values(transformed))
+        return _kept(run, "transform", transformed)
+
+
+def shared_values(transformed: Transformed) -> list[Fault]:
+    """Warnings about values that several records have and each should have for itself."""
+    return [
+        Fault("VALUE_SHARED", f"{rows:,} rows of {fill.entity} share their `{name}` with another.", fill.feed)
+        for fill in transformed.fills
+        for name, rows in fill.shared_values.items()
+    ]  # fmt: skip
 
 
 def do_load(run: Run, answer: Answer | None = None) -> Plan:

@@ -99,6 +99,10 @@ def _feed(
     for column, said in feed.columns.items():
         if any(FORBIDDEN_COLUMN.search(name) for name in (column, *said.aliases)):
             yield (*path, "columns", column), _FORBIDDEN, ""
+    for kind, names in (feed.renames.entities if feed.renames else {}).items():
+        for unknown in (one for one in names if one not in entities):
+            here = (*path, "renames", "entities", kind)
+            yield here, f"there is no entity `{unknown}`.", _nearest(unknown, entities)
     for index, wish in enumerate(feed.expectations):
         here = (*path, "expectations", index)
         if wish.expectation not in EXPECTATIONS:
@@ -178,7 +182,7 @@ def _sources(fill: EntityFill) -> Iterator[tuple[tuple[str, ...], str]]:
         yield from (((key, column), column) for column in getattr(fill, key))
     yield from ((("extra",), column) for column in fill.extra)
     for name, rule in fill.columns.items():
-        yield from ((("columns", name), column) for column in rule.source_columns)
+        yield from ((("columns", name), column) for column in (*rule.source_columns, *rule.when))
 
 
 def _rule(

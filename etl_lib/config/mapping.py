@@ -137,6 +137,10 @@ class ValueFormat(Model):
     null_tokens: Texts = Field(
         (), description="Texts that mean: no value. An empty cell always does."
     )
+    clear_tokens: Texts = Field(
+        (),
+        description="Texts that mean: take the stored value away, also where `blank: keep`.",
+    )
     true_tokens: Texts = Field(
         ("true", "t", "yes", "y", "1"),
         description="Texts that mean yes, in any case.",
@@ -163,6 +167,12 @@ class SourceColumn(Model):
     required: bool | None = Field(
         None, description="None: required when a required field of an entity is made from it."
     )
+    values: Texts = Field(
+        (),
+        description="The only values that may stand in it, in any case; a row with another one, or "
+        'with none unless "" is among them, is rejected.',
+    )
+    filled: bool = Field(False, description="Whether a row without a value in it is rejected.")
 
 
 class Lookup(Model):
@@ -207,7 +217,7 @@ class ColumnRule(Model):
     """How one field is made. Exactly one origin, then the steps in the order below.
 
     Origins: `from` (several names: the first that the file has), `constant`, `concat`, `coalesce`,
-    `lookup`. Steps: trim, null tokens, split, extract, case, pad, map, sensitive, default.
+    `lookup`. Steps: when, trim, null tokens, split, extract, case, pad, map, sensitive, default.
     """
 
     from_: Texts = Field(
@@ -236,6 +246,11 @@ class ColumnRule(Model):
     null_tokens: Texts | None = Field(
         None,
         description="Instead of those of the feed.",
+    )
+    when: dict[str, Texts] = Field(
+        default_factory=dict,
+        description="The value counts only in rows whose column has one of the values (any case); "
+        "in other rows there is none.",
     )
     split: Split | None = Field(
         None,
@@ -370,7 +385,7 @@ class EntityFill(Model):
     def source_columns(self) -> tuple[str, ...]:
         """Every source column the fill reads, each once, in order."""
         names = [*self.where, *self.where_not, *self.deleted_when]
-        names += [c for rule in self.columns.values() for c in rule.source_columns]
+        names += [c for rule in self.columns.values() for c in (*rule.source_columns, *rule.when)]
         return tuple(dict.fromkeys([*names, *self.extra]))
 
 
@@ -450,6 +465,25 @@ class Expectation(Model):
     )
 
 
+class Renames(Model):
+    """A feed whose rows give records new ids, before anything else of the delivery is loaded."""
+
+    old: str = Field(description="The column of the id that the record has.")
+    new: str = Field(description="The column of the id that it gets.")
+    type: str = Field(description="The column that says what kind of record it is.")
+    entities: dict[str, tuple[Name, ...]] = Field(
+        min_length=1,
+        description="Kind (any case) to the entities whose key changes; none: the row is left out.",
+    )
+
+    @model_validator(mode="after")
+    def some_entity(self) -> Self:
+        """At least one kind changes the key of something."""
+        if not any(self.entities.values()):
+            raise ValueError("give at least one kind of record an entity whose key changes")
+        return self
+
+
 class Feed(Model):
     """One kind of file of a client."""
 
@@ -496,6 +530,9 @@ class Feed(Model):
     entities: dict[Name, EntityFill] = Field(
         description="What the feed fills.",
     )
+    renames: Renames | None = Field(
+        None, description="The feed fills nothing: it says which ids have changed."
+    )
     layouts: tuple[Layout, ...] = Field(
         (), description="Other forms of the feed for deliveries from a date on."
     )
@@ -505,6 +542,7 @@ class Feed(Model):
         """Every column that the feed may read from its files, each once; no file-name parts."""
         names = [
             *self.columns,
+            *((self.renames.old, self.renames.new, self.renames.type) if self.renames else ()),
             *(c for fill in self.entities.values() for c in fill.source_columns),
         ]
         return tuple(dict.fromkeys(n for n in names if not FILE_PART.fullmatch(n)))

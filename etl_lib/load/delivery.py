@@ -16,6 +16,7 @@ from etl_lib.load.approval import additions_only, ask, is_approved
 from etl_lib.load.limits import over_fail_limit, over_hold_limits
 from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
 from etl_lib.load.references import count_unresolved, reject_unknown
+from etl_lib.load.renames import change_ids
 from etl_lib.load.staging import Staged, stage
 from etl_lib.load.tables import table
 from etl_lib.manifest import Counts, Extracted, Hold, Loaded, Transformed, Validated, masked
@@ -124,10 +125,11 @@ def _change(
     assert row is not None
     stamp = Stamp(run.client_id, delivery.delivery_seq, run_seq_of(connection, run), row[0])
     connection.execute("SET LOCAL temp_buffers = '64MB'")
-    staged = list(_staged(connection, run, resolved, validated, transformed))
     before = {e: _rows(connection, run.client_id, e) for e in resolved.entities}
     only_new = additions_only(run, resolved) is not None
-    counts, rejects = [], {}
+    renamed, rejects = change_ids(connection, run, extracted, stamp)
+    staged = list(_staged(connection, run, resolved, validated, transformed))
+    counts = []
     for one in staged:
         count, rejects[one.fill.name] = _load_fill(
             connection, run, one, staged, resolved, validated, stamp, only_new
@@ -141,6 +143,7 @@ def _change(
         )
         for one, count in zip(staged, counts, strict=True)
     ]
+    counts += renamed
     for count in counts:
         count.assert_adds_up()
     _keep_rejects(run, rejects)

@@ -101,13 +101,15 @@ def column_of(alias: str, name: str) -> sql.Composed:
 def _value(staged: Staged, name: str, shared: SharedColumns) -> sql.Composed:
     """What a matched row's column becomes: the file's value, unless another word counts.
 
-    A blank that keeps leaves the stored value; so does a default that stands in for a column that
-    the file does not have, since absence says nothing; then come feeds with precedence.
+    A blank that keeps leaves the stored value, unless the row clears it; so does a default that
+    stands in for a column that the file does not have, since absence says nothing; then come feeds
+    with precedence.
     """
     value, theirs = column_of("s", name), column_of("t", name)
     rule = staged.fill.rules.columns.get(name)
     if rule and rule.blank == "keep":
-        value = sql.SQL("COALESCE({}, {})").format(value, theirs)
+        kept = sql.SQL("COALESCE({}, {})").format(value, theirs)
+        value = _unless_cleared(staged, name, kept, value)
     if files := staged.transformed.defaulted.get(name):
         value = sql.SQL("CASE WHEN s._file = ANY ({}) THEN COALESCE({}, {}) ELSE {} END").format(
             sql.Literal(list(files)), theirs, value, value
@@ -125,6 +127,17 @@ def _value(staged: Staged, name: str, shared: SharedColumns) -> sql.Composed:
                 "THEN {} ELSE {} END"
             ).format(other.name, staged.key, staged.key, sql.Identifier(name), theirs, value)
     return value
+
+
+def _unless_cleared(
+    staged: Staged, name: str, kept: sql.Composed, cleared: sql.Composed
+) -> sql.Composed:
+    """`kept`, but for rows that say of themselves that they clear the field."""
+    if name not in staged.transformed.clears:
+        return kept
+    return sql.SQL("CASE WHEN {} = ANY (s._cleared) THEN {} ELSE {} END").format(
+        sql.Literal(name), cleared, kept
+    )
 
 
 def differing(columns: Sequence[str]) -> sql.Composable:

@@ -26,8 +26,9 @@ _EXTRAS = {"extra": "jsonb", "_deleted": "boolean", "_file": "text", "_line": "b
 class Staged:
     """A fill's rows in the temporary table `name`; `columns` are the entity's fields in it.
 
-    The table also holds extra, _deleted, _file and _line. `kept_name` is a second temporary table
-    of keys (column `key`) that were rejected and therefore count as present.
+    The table also holds extra, _deleted, _file and _line, and _cleared if any field can be cleared.
+    `kept_name` is a second temporary table of keys (column `key`) that were rejected and therefore
+    count as present.
     """
 
     fill: Fill
@@ -61,6 +62,8 @@ def stage(
         tuple(name for name in transformed.columns if name in fill.entity.fields),
     )
     types = {name: sql_type(fill.entity.fields[name]) for name in staged.columns} | _EXTRAS
+    if transformed.clears:
+        types["_cleared"] = "text[]"
     definitions = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in types.items()
     )

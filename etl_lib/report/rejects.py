@@ -23,6 +23,8 @@ def collect(
     for one in extracted.tables if extracted else ():
         for entity in (None,) if one.entities is None else one.entities:
             _add(rejects, workspace, (one.feed, entity), one.rejects_key)
+    for feed in dict.fromkeys(one.feed for one in extracted.tables) if extracted else ():
+        _add(rejects, workspace, (feed, None), f"load/rejects-{feed}.parquet")
     for fill in validated.fills if validated else ():
         _add(rejects, workspace, (fill.feed, fill.entity), fill.rejects_key)
     for done in transformed.fills if transformed else ():

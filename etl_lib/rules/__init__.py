@@ -7,7 +7,14 @@ from etl_lib.rules.checks import Check, Problem, checks_for, problems_of
 from etl_lib.rules.lookups import Lookups
 from etl_lib.rules.mixed import Rival, is_mixed, rivals_of
 from etl_lib.rules.parse import arrow_type, parse
-from etl_lib.rules.prepare import PreparedRows, fields_defaulted, fields_present, prepare
+from etl_lib.rules.prepare import (
+    PreparedRows,
+    fields_cleared,
+    fields_defaulted,
+    fields_present,
+    fills_rows,
+    prepare,
+)
 
 __all__ = [
     "Check",
@@ -17,8 +24,10 @@ __all__ = [
     "Rival",
     "arrow_type",
     "checks_for",
+    "fields_cleared",
     "fields_defaulted",
     "fields_present",
+    "fills_rows",
     "is_mixed",
     "parse",
     "prepare",

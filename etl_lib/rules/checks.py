@@ -58,6 +58,14 @@ def checks_for(
                       "ignore_row_if": "either_value_is_missing"}  # fmt: skip
             name = "expect_column_pair_values_a_to_be_greater_than_b"
             checks.append(Check(second, "VALUE_ORDER", name, kwargs))
+    for column, said in fill.feed.columns.items():
+        if said.values and column in columns:
+            kwargs = {"column": column, "value_set": list(said.values)}
+            name = "expect_column_values_to_be_in_set"
+            checks.append(Check(column, "VALUE_NOT_ALLOWED", name, kwargs))
+        if said.filled and column in columns:
+            name = "expect_column_values_to_not_be_null"
+            checks.append(Check(column, "VALUE_MISSING", name, {"column": column}))
     return tuple(checks)
 
 
@@ -160,11 +168,13 @@ def _bad(
 ) -> pa.BooleanArray:  # fmt: skip
     if check.rival:
         return check.rival.doubtful_rows(prepared)
-    values = prepared.values[check.field]
-    rule = fill.rules.columns.get(check.field)
     known = [p.bad for p in prepared.problems if (p.field, p.code) == (check.field, check.code)]
     if check.code in ("VALUE_NOT_ALLOWED", "LOOKUP_NOT_FOUND"):
-        return any_of(*known) if known else all_false(len(values))
+        return any_of(*known) if known else all_false(len(prepared.lines))
+    if check.code == "VALUE_MISSING" and known:
+        return any_of(*known)
+    values = prepared.values[check.field]
+    rule = fill.rules.columns.get(check.field)
     if check.code == "VALUE_MISSING":
         return pc.invert(values.is_valid())
     if check.code == "VALUE_TOO_LONG":

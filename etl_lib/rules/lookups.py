@@ -39,7 +39,8 @@ class Lookups:
         found = {}
         for lookup in wanted:
             pairs: dict[str, str | None] = {}
-            tokens = resolved.mapping.feeds[lookup.feed].values.null_tokens
+            values_of = resolved.mapping.feeds[lookup.feed].values
+            tokens = (*values_of.null_tokens, *values_of.clear_tokens)
             for table in tables_of(lookup.feed, [lookup.key, lookup.column]):
                 if {lookup.key, lookup.column} <= set(table.column_names):
                     keys = trimmed(table[lookup.key].combine_chunks()).to_pylist()

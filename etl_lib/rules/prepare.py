@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -46,6 +46,7 @@ class PreparedRows:
     entity's key, null where it cannot be made. `kept`: rows that where / where_not let through.
     `deleted`: rows that say of themselves that they are deleted. `extra`: JSON text or null.
     `cells`: by field the texts of the file that the value was made of, after trim and null tokens.
+    `cleared`: by field of `fields_cleared` the rows that take the stored value away.
     """
 
     lines: pa.Int64Array
@@ -56,6 +57,7 @@ class PreparedRows:
     key: pa.StringArray
     extra: pa.StringArray | None
     problems: tuple[Problem, ...]
+    cleared: dict[str, pa.BooleanArray]
 
 
 def fields_present(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
@@ -74,6 +76,18 @@ def fields_present(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in fill.entity.fields if name in (*present, *defaults))
 
 
+def fills_rows(fill: Fill, columns: Collection[str]) -> bool:
+    """Whether a file with these columns can fill the entity: its key and all that it requires.
+
+    Where it cannot, since a column was said to be optional, it says nothing about the entity.
+    """
+    entity = fill.entity
+    needed = {n for n, field in entity.fields.items() if field.required and fill.rules.insert}
+    if entity.key not in fill.rules.columns:
+        needed |= {name for name in entity.natural_key if entity.fields[name].required}
+    return ({entity.key} | needed) <= set(fields_present(fill, columns))
+
+
 def fields_defaulted(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
     """Fields of `fields_present` that such a file has no column for: each row gets the default."""
     rules = fill.rules.columns
@@ -83,6 +97,13 @@ def fields_defaulted(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
         if name != fill.entity.key
         and (name not in rules or not _column_there(rules[name], columns))
     )
+
+
+def fields_cleared(fill: Fill, columns: Collection[str]) -> tuple[str, ...]:
+    """Fields whose stored value a clear token takes away although a blank keeps it."""
+    tokens, rules = fill.feed.values.clear_tokens, fill.rules.columns
+    keeping = (n for n in fields_present(fill, columns) if n in rules and rules[n].blank == "keep")
+    return tuple(name for name in keeping if tokens and rules[name].from_)
 
 
 def _origin_there(rule: ColumnRule, columns: Collection[str]) -> bool:
@@ -115,6 +136,12 @@ def prepare(rows: pa.Table, fill: Fill, lookups: Lookups) -> PreparedRows:
             continue
         values[name], cells[name], found = _apply(rows, rule, field, fill.feed, lookups, name)
         problems += found
+    for name, said in fill.feed.columns.items():
+        if said.values and name in columns:
+            other = pc.invert(is_one_of(column(rows, name), said.values))
+            problems.append(Problem(name, "VALUE_NOT_ALLOWED", other))
+        if said.filled and name in columns:
+            problems.append(Problem(name, "VALUE_MISSING", is_one_of(column(rows, name), ("",))))
     key = _key(fill, values, length)
     if fill.entity.key not in values:
         values[fill.entity.key] = key
@@ -129,6 +156,7 @@ def prepare(rows: pa.Table, fill: Fill, lookups: Lookups) -> PreparedRows:
         key=key,
         extra=_extra(rows, fill, columns),
         problems=tuple(problems),
+        cleared={name: _cleared(rows, fill, name) for name in fields_cleared(fill, columns)},
     )
 
 
@@ -137,14 +165,27 @@ def _text(value: str | int | bool) -> str:
 
 
 def _kept(rows: pa.Table, fill: Fill, columns: Collection[str]) -> pa.BooleanArray:
-    kept = all_true(rows.num_rows)
-    for name, tokens in fill.rules.where.items():
-        if name in columns:
-            kept = pc.and_(kept, is_one_of(column(rows, name), tokens))
+    if not fills_rows(fill, columns):
+        return all_false(rows.num_rows)
+    kept = _meets(rows, fill.rules.where)
     for name, tokens in fill.rules.where_not.items():
         if name in columns:
             kept = pc.and_(kept, pc.invert(is_one_of(column(rows, name), tokens)))
     return kept
+
+
+def _meets(rows: pa.Table, condition: Mapping[str, Collection[str]]) -> pa.BooleanArray:
+    """Rows in which each column has one of its values; a column that is not there asks nothing."""
+    met = all_true(rows.num_rows)
+    for name, tokens in condition.items():
+        if name in rows.column_names:
+            met = pc.and_(met, is_one_of(column(rows, name), tokens))
+    return met
+
+
+def _cleared(rows: pa.Table, fill: Fill, name: str) -> pa.BooleanArray:
+    source = next(one for one in fill.rules.columns[name].from_ if one in rows.column_names)
+    return is_one_of(column(rows, source), fill.feed.values.clear_tokens)
 
 
 def _deleted(rows: pa.Table, fill: Fill, columns: Collection[str]) -> pa.BooleanArray:
@@ -162,7 +203,13 @@ def _apply(
     """Value, cells and problems after a rule's steps, in the order that ColumnRule's docstring gives."""
     problems: list[Problem] = []
     tokens = feed.values.null_tokens if rule.null_tokens is None else rule.null_tokens
+    tokens = (*tokens, *feed.values.clear_tokens)
     parts, values = _origin(rows, rule, lookups, name, tokens, problems)
+    if rule.when:
+        met = _meets(rows, rule.when)
+        parts = tuple(pc.if_else(met, part, pa.scalar(None, pa.string())) for part in parts)
+        values = pc.if_else(met, values, pa.scalar(None, pa.string()))
+        problems = [Problem(p.field, p.code, pc.and_(p.bad, met)) for p in problems]
     if rule.trim:
         values = trimmed(values)
     values = none_of(values, tokens)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,8 +27,10 @@ from etl_lib.rules import (
     Lookups,
     PreparedRows,
     arrow_type,
+    fields_cleared,
     fields_defaulted,
     fields_present,
+    fills_rows,
     parse,
     prepare,
 )
@@ -48,6 +50,7 @@ _PROVENANCE = [
     pa.field("_file", pa.string()),
     pa.field("_line", pa.int64()),
 ]
+_CLEARED = pa.field("_cleared", pa.list_(pa.string()))
 
 
 def transform(run: Run, extracted: Extracted, validated: Validated) -> Transformed:
@@ -117,6 +120,7 @@ class _FillWork:
             if self.whole:
                 self._give_way(path)
             repeated = self._settle(path, schema)
+            shared = self._shared_values(path, schema)
             self.keys.add_canonical(self.fill, path)
             rows_out = pq.ParquetFile(path).metadata.num_rows
             self.run.workspace.put_file(path, rows_key)
@@ -136,16 +140,26 @@ class _FillWork:
             rejects_key=rejects_key,
             columns=tuple(f.name for f in schema if f.name in self.fill.entity.fields),
             defaulted=self._defaulted(schema),
+            clears=self._clears(),
+            shared_values=shared,
             has_unreadable_key=self._has_unreadable_key(rejects),
         )
 
     def _schema(self) -> pa.Schema:
         """A field is filled when every file of the feed can fill it: absent is not blank."""
-        filled = [set(fields_present(self.fill, set(table.columns))) for table in self.tables]
+        filling = [t for t in self.tables if fills_rows(self.fill, set(t.columns))] or self.tables
+        filled = [set(fields_present(self.fill, set(table.columns))) for table in filling]
         names = set.intersection(*filled) | {self.fill.entity.key}
         fields = self.fill.entity.fields
         columns = [pa.field(n, arrow_type(fields[n])) for n in fields if n in names]
-        return pa.schema([*columns, *_PROVENANCE])
+        cleared = [_CLEARED] if self._clears() else []
+        return pa.schema([*columns, *_PROVENANCE, *cleared])
+
+    def _clears(self) -> tuple[str, ...]:
+        """Fields that a row may clear although its blanks keep, in any file."""
+        return tuple(
+            dict.fromkeys(n for t in self.tables for n in fields_cleared(self.fill, t.columns))
+        )
 
     def _defaulted(self, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
         """Fields with the files that have no column for them and so bring a default."""
@@ -156,11 +170,22 @@ class _FillWork:
         return {name: tuple(shown) for name, shown in files.items() if name in schema.names}
 
     def _has_unreadable_key(self, rejects: pa.Table) -> bool:
-        if any(table.rows_rejected for table in self.tables):
+        if any(t.rows_rejected or not fills_rows(self.fill, set(t.columns)) for t in self.tables):
             return True
         with self.run.workspace.reading(self.judged.rejects_key) as stream:
             keys = pq.read_table(stream, columns=["key"])["key"]
         return bool(keys.null_count or rejects["key"].null_count)
+
+    def _shared_values(self, path: Path, schema: pa.Schema) -> dict[str, int]:
+        """By field of `unique_warn` how many rows have a value that another has too, in any case."""
+        found = {}
+        for name in self.fill.entity.unique_warn:
+            if name in schema.names:
+                rows = pq.read_table(path, columns=[name, "_deleted"])
+                values = pc.utf8_lower(rows.filter(pc.invert(rows["_deleted"]))[name].drop_null())
+                counts = pc.value_counts(values).field("counts")
+                found[name] = pc.sum(counts.filter(pc.greater(counts, 1))).as_py() or 0
+        return {name: rows for name, rows in found.items() if rows}
 
     def _canonical(self, schema: pa.Schema) -> Iterator[tuple[pa.Table, int]]:
         """Canonical tables, and how many accepted rows each was made from."""
@@ -245,6 +270,9 @@ class _FillWork:
         )
         columns |= {"extra": extra, "_deleted": deleted, "_line": lines}
         columns["_file"] = pa.repeat(pa.scalar(shown), len(lines))
+        columns["_cleared"] = _names_of(
+            {name: mask.filter(keep) for name, mask in prepared.cleared.items()}, len(lines)
+        )
         table = pa.table({f.name: columns[f.name].cast(f.type) for f in schema}, schema=schema)
         return table if pc.all(good).as_py() else table.filter(good)
 
@@ -344,3 +372,13 @@ class _FillWork:
         keep = pa.array(~(settled.lost | settled.repeated))
         pq.write_table(table.filter(keep), path, compression="lz4")
         return int(settled.repeated.sum())
+
+
+def _names_of(masks: Mapping[str, pa.BooleanArray], length: int) -> pa.ListArray:
+    """For each row the names whose mask marks it; null where none does."""
+    none = pa.nulls(length, pa.list_(pa.string()))
+    if not any(pc.any(mask).as_py() for mask in masks.values()):
+        return none
+    rows = zip(*(mask.to_pylist() for mask in masks.values()), strict=True)
+    found = ([name for name, marked in zip(masks, row, strict=True) if marked] for row in rows)
+    return pa.array([names or None for names in found], none.type)
