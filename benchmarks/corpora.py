@@ -284,7 +284,8 @@ def _account(one: Outcome) -> Iterator[str]:
     for code, lines in one.rejected.items():
         where = ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
         said = message(code)
-        yield f"{code}, {len(lines)} rows (lines {where}): {said.meaning} {said.remedy}"
+        rows = f"{len(lines)} rows, lines" if len(lines) > 1 else "1 row, line"
+        yield f"{code} ({rows} {where}): {said.meaning} {said.remedy}"
 
 
 def _cell(text: str) -> str:
