@@ -12,6 +12,7 @@ import multiprocessing
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,7 +31,7 @@ _LIMIT_S, _MOST_BYTES = 60, 200_000_000
 _TABLES = {".csv", ".tsv", ".txt", ".tab", ".psv", ".dat", ".data", ".upl", ""}
 _KINDS = ("read wholly", "read with rejects", "refused", "exceptions", "hangs")
 _HOW = (
-    "Each file by itself, told nothing, in a process of its own with {limit_s} s to live; gzip and zip "
+    "Each file by itself, told nothing, in a process beside, which is ended after {limit_s} s; gzip and zip "
     "unpacked first. A file is read wholly, or read with rows rejected, or refused with a code; every row that "
     "was read is accepted or rejected, or it counts as an exception."
 )
@@ -46,9 +47,15 @@ class Outcome:
     said: tuple[str, ...] = ()
 
     @property
+    def codes(self) -> frozenset[str]:
+        """What is wrong with it or its rows."""
+        faults = {text.split(":")[0] for text in self.said} if self.kind == "refused" else set()
+        return frozenset(faults | self.rejected.keys())
+
+    @property
     def ugliness(self) -> tuple[int, int]:
         """How many different things are wrong with it, and with how many rows."""
-        return len(self.rejected) + len(set(self.said)), sum(map(len, self.rejected.values()))
+        return len(self.codes) + len(self.said), sum(map(len, self.rejected.values()))
 
 
 def main(
@@ -63,9 +70,9 @@ def main(
 ) -> None:
     """Read them all; exit code 1 for a traceback or a hang."""
     found: dict[str, dict[str, Outcome]] = defaultdict(dict)
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch, closing(Reader()) as reader:
         for corpus, name, path in _files(folders, Path(scratch), everything):
-            found[corpus][name] = outcome = _in_a_child(path, Path(name).name)
+            found[corpus][name] = outcome = reader.read(path, Path(name).name)
             if outcome.kind in ("exceptions", "hangs"):
                 typer.echo(f"{corpus}/{name}: {outcome.kind}: {'; '.join(outcome.said)}")
     tables = [_table(found), _ugliest(found, ugliest)]
@@ -95,7 +102,7 @@ def _files(
         for path in sorted(one for one in folder.rglob("*") if one.is_file()):
             for name, at in _unpacked(path, str(path.relative_to(folder)), scratch):
                 if everything or Path(name).suffix.lower() in _TABLES:
-                    yield folder.name, name, at
+                    yield f"{folder.resolve().parent.name}/{folder.name}", name, at
     for number, content in enumerate(_cases_of_python(), 1):
         at = scratch / f"case-{number}.csv"
         at.write_bytes(content)
@@ -163,28 +170,48 @@ def _sample(node: ast.AST) -> str:
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def _in_a_child(path: Path, shown: str) -> Outcome:
-    """The outcome; a process that takes too long is ended."""
-    context = multiprocessing.get_context("fork")  # what is imported need not be imported again
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(theirs, path, shown))
-    process.start()
-    theirs.close()
-    try:
-        if not ours.poll(_LIMIT_S):
-            return Outcome("hangs")
-        outcome = ours.recv()
-        assert isinstance(outcome, Outcome)
+class Reader:
+    """Reads files in a process beside this one; a new one takes over from a process that hangs or died."""
+
+    def __init__(self, limit_s: float = _LIMIT_S) -> None:
+        self._limit_s = limit_s
+        self._context = multiprocessing.get_context("spawn")
+        self._start()
+
+    def _start(self) -> None:
+        self._pipe, theirs = self._context.Pipe()
+        self._process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._pipe.recv()  # it has imported all that it needs
+
+    def read(self, path: Path, shown: str) -> Outcome:
+        """What becomes of the file."""
+        self._pipe.send((path, shown))
+        try:
+            if self._pipe.poll(self._limit_s):
+                outcome = self._pipe.recv()
+                assert isinstance(outcome, Outcome)
+                return outcome
+            outcome = Outcome("hangs")
+        except EOFError:
+            outcome = Outcome("exceptions", said=("the process died",))
+        self.close()
+        self._start()
         return outcome
-    except EOFError:
-        return Outcome("exceptions", said=("the process died",))
-    finally:
-        process.kill()
-        process.join()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
 
 
-def _send(pipe: Connection, path: Path, shown: str) -> None:
-    pipe.send(_outcome(path, shown))
+def _serve(pipe: Connection) -> None:
+    pipe.send("ready")
+    while True:
+        path, shown = pipe.recv()
+        pipe.send(_outcome(path, shown))
 
 
 def _outcome(path: Path, shown: str) -> Outcome:
@@ -237,11 +264,16 @@ def _table(found: Mapping[str, Mapping[str, Outcome]]) -> Table:
 
 
 def _ugliest(found: Mapping[str, Mapping[str, Outcome]], count: int) -> Table:
+    """Those with the most different things wrong; of files with the same things the one with most rows."""
     every = [
         (f"{corpus}/{name}", one) for corpus, outcomes in found.items() for name, one in outcomes.items()
     ]  # fmt: skip
-    worst = sorted(every, key=lambda pair: pair[1].ugliness, reverse=True)[:count]
-    rows = [(f"`{name}`", _cell("<br>".join(_account(one)))) for name, one in worst]
+    distinct: dict[frozenset[str], tuple[str, Outcome]] = {}
+    for name, one in sorted(every, key=lambda pair: pair[1].ugliness, reverse=True):
+        distinct.setdefault(one.codes, (name, one))
+    rows = [
+        (f"`{name}`", _cell("<br>".join(_account(one)))) for name, one in list(distinct.values())[:count]
+    ]  # fmt: skip
     return Table("The ugliest files, and what the reader says", ("File", "The reader says"), rows)
 
 
@@ -252,7 +284,8 @@ def _account(one: Outcome) -> Iterator[str]:
     for code, lines in one.rejected.items():
         where = ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
         said = message(code)
-        yield f"{code}, {len(lines)} rows (lines {where}): {said.meaning} {said.remedy}"
+        rows = f"{len(lines)} rows, lines" if len(lines) > 1 else "1 row, line"
+        yield f"{code} ({rows} {where}): {said.meaning} {said.remedy}"
 
 
 def _cell(text: str) -> str:

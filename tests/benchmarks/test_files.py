@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from benchmarks.corpora import _cases_of_python, _in_a_child, _outcome
+from benchmarks.corpora import Reader, _cases_of_python, _outcome
 from benchmarks.people import COLUMNS, people
 from benchmarks.results import Table
 from benchmarks.staged import main as stage
@@ -54,8 +56,16 @@ def test_a_corpus_counts_what_was_read_rejected_and_refused(tmp_path: Path) -> N
     assert outcomes[2].said[0].startswith("FILE_EMPTY")
 
 
-def test_an_exception_in_the_reader_is_an_outcome(tmp_path: Path) -> None:
-    assert _in_a_child(tmp_path / "not-there.csv", "not-there.csv").kind == "exceptions"
+def test_neither_an_exception_nor_a_hang_keeps_the_next_file_from_being_read(
+    tmp_path: Path,
+) -> None:
+    good, pipe = tmp_path / "good.csv", tmp_path / "pipe.csv"
+    good.write_text("id,name\n1,a\n2,b\n")
+    os.mkfifo(pipe)  # to open it waits for a writer, who never comes
+    with closing(Reader(limit_s=3)) as reader:
+        assert reader.read(tmp_path / "not-there.csv", "not-there.csv").kind == "exceptions"
+        assert reader.read(pipe, "pipe.csv").kind == "hangs"
+        assert reader.read(good, "good.csv").rows == 2
 
 
 def test_a_table_is_written_with_its_note() -> None:
