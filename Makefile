@@ -35,7 +35,7 @@ demo: $(VENV)/.ready $(VIEW)  ## start the local stack, load every sample school
 
 test: $(VENV)/.ready $(VIEW) check  ## the whole test suite, with all set-up
 	$(BIN)/python -m local_stack.browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter, the mappings' linter
 	$(BIN)/ruff check .

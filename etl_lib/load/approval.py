@@ -72,7 +72,7 @@ def settle_answer(run: Run, answer: Answer) -> None:
     the run's decides nothing about its newest.
     """
     url, said = run.database_url, answer
-    decide(url, run.client_id, said.hold_seq, said.status, said.by, said.comment)
+    decide(url, run.client_id, said.hold_seq, said.status, said.by, said.comment, in_airflow=True)
     hold = hold_of_run(url, run)
     if hold and hold.status == HoldStatus.OPEN:
         return  # planned again, and asked about again

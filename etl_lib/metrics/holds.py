@@ -49,6 +49,8 @@ class HeldDelivery:
     decided_at: datetime | None
     decided_by: str | None
     comment: str | None
+    headline: str
+    body: str
 
     @property
     def words(self) -> str:
@@ -92,7 +94,8 @@ class Plan:
 
 _HOLD = """
 SELECT h.hold_seq, h.client_id, r.dag_id, r.run_id, h.delivery_id, h.delivery_seq, h.reasons, h.plan,
-       h.plan_digest, h.status, h.opened_at, h.lapses_at, h.decided_at, h.decided_by, h.comment
+       h.plan_digest, h.status, h.opened_at, h.lapses_at, h.decided_at, h.decided_by, h.comment,
+       h.headline, h.body
 FROM etl.hold h JOIN etl.run r USING (run_seq) WHERE """
 
 
@@ -168,8 +171,10 @@ def open_hold(
         _supersede(connection, run, delivery, is_whole, text, plan.digest)
         connection.execute(
             "INSERT INTO etl.hold (client_id, run_seq, delivery_seq, delivery_id, reasons, plan, plan_digest, "
-            "lapses_at) SELECT %s, r.run_seq, %s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 hour' "
-            "FROM etl.run r WHERE r.dag_id = %s AND r.run_id = %s AND NOT EXISTS (SELECT FROM etl.hold h "
+            "lapses_at, is_shown) SELECT %s, r.run_seq, %s, %s, %s, %s, %s, "
+            "clock_timestamp() + %s * interval '1 hour', "
+            "NOT EXISTS (SELECT FROM etl.hold h WHERE h.run_seq = r.run_seq) FROM etl.run r "
+            "WHERE r.dag_id = %s AND r.run_id = %s AND NOT EXISTS (SELECT FROM etl.hold h "
             "WHERE h.run_seq = r.run_seq AND h.status = 'open')",
             (run.client_id, delivery.delivery_seq, delivery.delivery_id,
              Jsonb([hold.model_dump() for hold in reasons]), Jsonb(plan.as_json()), plan.digest, hours,
@@ -216,9 +221,12 @@ def open_holds(url: str, client_or_run: str) -> list[HeldDelivery]:
 
 
 def decide(
-    url: str, client_id: str, hold_seq: int, status: HoldStatus, by: str, comment: str
-) -> bool:
+    url: str, client_id: str, hold_seq: int, status: HoldStatus, by: str, comment: str,
+    in_airflow: bool = False,
+) -> bool:  # fmt: skip
     """Record what was decided about an open hold; False when it is not open any more (nothing happens).
+
+    `in_airflow`: on Airflow's own form, which may still have shown an earlier plan: then nothing happens.
 
     The first word counts. A hold whose time is over lapses, whatever was wanted. A refused run whose
     process has ended (`etl run`) is refused here; one that waits in Airflow ends itself.
@@ -227,8 +235,9 @@ def decide(
         _lapse(connection)
         row = connection.execute(
             "UPDATE etl.hold SET status = %s, decided_at = clock_timestamp(), decided_by = %s, comment = %s "
-            "WHERE client_id = %s AND hold_seq = %s AND status = 'open' RETURNING run_seq",
-            (status, by or None, comment, client_id, hold_seq),
+            "WHERE client_id = %s AND hold_seq = %s AND status = 'open' AND (is_shown OR NOT %s) "
+            "RETURNING run_seq",
+            (status, by or None, comment, client_id, hold_seq, in_airflow),
         ).fetchone()
         if row is None:
             return False
@@ -241,6 +250,32 @@ def decide(
 
 
 _ACTS = {HoldStatus.APPROVED: Act.APPROVE, HoldStatus.REFUSED: Act.REFUSE}
+
+
+def record_question(url: str, hold_seq: int, headline: str, body: str) -> None:
+    """What Airflow's form is to ask about the hold."""
+    with connected(url) as connection:
+        connection.execute(
+            "UPDATE etl.hold SET headline = %s, body = %s WHERE hold_seq = %s",
+            (headline, body, hold_seq),
+        )
+
+
+def not_shown(url: str) -> list[HeldDelivery]:
+    """Open holds whose run waits while Airflow's form still shows an earlier question of it."""
+    with connected(url) as connection:
+        return _found(
+            connection,
+            "h.status = 'open' AND NOT h.is_shown AND h.headline <> '' AND r.ended_at IS NULL "
+            "ORDER BY h.hold_seq",
+            (),
+        )
+
+
+def mark_shown(url: str, hold_seq: int) -> None:
+    """Airflow's form shows the question: an answer there is one about this hold."""
+    with connected(url) as connection:
+        connection.execute("UPDATE etl.hold SET is_shown = true WHERE hold_seq = %s", (hold_seq,))
 
 
 def lapse_overdue(url: str) -> None:

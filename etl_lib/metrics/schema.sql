@@ -154,7 +154,12 @@ CREATE TABLE IF NOT EXISTS etl.hold (
     lapses_at    timestamptz NOT NULL,
     decided_at   timestamptz,
     decided_by   text,
-    comment      text
+    comment      text,
+    -- what Airflow's form asks, and whether that form shows it: a later question of one run is shown by
+    -- the scheduler, since Airflow keeps the text of the first
+    headline     text        NOT NULL DEFAULT '',
+    body         text        NOT NULL DEFAULT '',
+    is_shown     boolean     NOT NULL DEFAULT true
 );
 CREATE INDEX IF NOT EXISTS hold_open ON etl.hold (client_id) WHERE status = 'open';
 CREATE INDEX IF NOT EXISTS hold_run ON etl.hold (run_seq);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -25,6 +26,9 @@ def held_run(airflow: RunningAirflow, night: str, **conf: Any) -> str:
     airflow.api.unpause(HELD)
     airflow.wait_until(lambda: load_state(airflow, run_id) in ("awaiting_input", "failed"))
     assert load_state(airflow, run_id) == "awaiting_input"
+    time.sleep(
+        2
+    )  # the scheduler takes note of the ended process; an answer before that costs a try
     return run_id
 
 
