@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psutil
 import psycopg
 import pytest
@@ -30,7 +32,10 @@ def task_processes(airflow: RunningAirflow) -> list[psutil.Process]:
     assert found is not None
     scheduler = next(p for p in found.processes if "scheduler" in p.name)
     every = psutil.Process(scheduler.popen.pid).children(recursive=True)
-    titles = {process: " ".join(process.cmdline()) for process in every}
+    titles = {}
+    for process in every:
+        with suppress(psutil.NoSuchProcess):  # it has ended since, or is a zombie
+            titles[process] = " ".join(process.cmdline())
     return [
         p for p, title in titles.items() if "worker -- " in title and "LocalExecutor" not in title
     ]

@@ -305,7 +305,11 @@ def test_a_passphrase_that_does_not_fit_is_ours_to_mend_and_never_told(
         assert secret not in told
 
 
-@pytest.mark.parametrize("text", ["", None, "no key", str(OURS.extract_certificate())])
+@pytest.mark.parametrize(
+    "text",
+    ["", None, "no key", str(OURS.extract_certificate())],
+    ids=["empty", "none", "no key", "the public key"],
+)
 def test_a_connection_without_a_private_key_is_said(text: str | None) -> None:
     with pytest.raises(FixTheSetup) as caught:
         PgpKeys.of("The connection `etl_pgp`", text, None)
