@@ -22,7 +22,7 @@ from local_stack.airflow_api import AirflowApi
 from local_stack.stack import addresses
 
 # shares one running stack: stays in one of the parallel processes
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(450)]
 
 REPO = Path(__file__).parents[1]
 PARTS = (
@@ -68,7 +68,11 @@ def first(home: Path) -> tuple[int, str, list[dict[str, object]]]:
     """The first demonstration: exit code, what it printed, and its table."""
     table = home / "table.json"
     process = command(home, "--exit", "--json", str(table))
-    printed, _ = process.communicate(timeout=280)
+    try:
+        printed, _ = process.communicate(timeout=400)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        raise
     return process.returncode, printed, json.loads(table.read_text()) if table.exists() else []
 
 

@@ -21,8 +21,8 @@ from local_stack.browser import signed_in
 from local_stack.stack import Stack
 from tests.airflow.conftest import RunningAirflow
 
-# shares one running stack: stays in one of the parallel processes
-pytestmark = pytest.mark.xdist_group("fab")
+# not at the same time as the demonstration, which needs the processors
+pytestmark = pytest.mark.xdist_group("stack")
 
 VIEWERS, OPERATORS = "Account managers north", "On-call north"
 ALL = {"north_one", "north_two", "south_one"}
