@@ -66,6 +66,10 @@ class NotReceived(AskTheSchool):
     """No complete delivery came by the deadline."""
 
 
+class NotExpected(EtlError):
+    """Nothing came, on a day on which the school sends nothing: no alarm, and no success."""
+
+
 class Superseded(EtlError):
     """A newer delivery has been loaded; this older one must not overwrite it."""
 

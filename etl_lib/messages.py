@@ -340,6 +340,25 @@ _ALL = (
         "Check your scheduled export and upload, and send the files.",
     ),
     _file(
+        "NOTHING_SINCE",
+        "No new delivery had come by the agreed time; the files that lie there are loaded already.",
+        "Check your scheduled export and upload, and send the files.",
+    ),
+    Message(
+        "NOT_EXPECTED",
+        Level.INFO,
+        Owner.NOBODY,
+        "Nothing came, on a day on which the school sends nothing.",
+        "Nothing to do; if the school does send on this day, a data engineer corrects its calendar.",
+    ),
+    Message(
+        "DELIVERY_LATE",
+        Level.WARNING,
+        Owner.ACCOUNT_MANAGER,
+        "The files came after the agreed hour.",
+        "Nothing to do once; if it is so every night, agree on another hour with the school.",
+    ),
+    _file(
         "DELIVERY_CHANGED",
         "A file was still changing while we read it.",
         "Nothing to do if the upload is still running; otherwise send the file again.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from etl_lib.config.entity import Entity
 from etl_lib.config.project import Project, ResolvedMapping
-from etl_lib.errors import EtlError, Fault, FixTheSetup, Paused
+from etl_lib.errors import EtlError, Fault, FixTheSetup, NotReceived, Paused
 from etl_lib.manifest import Extracted, Transformed, Validated, manifest_key
 from etl_lib.metrics.archived import (
     KnownDelivery,
@@ -37,6 +37,7 @@ from etl_lib.run import Progress, Run
 from etl_lib.storage import Storage, disk_full
 
 if TYPE_CHECKING:
+    from etl_lib.config.school_days import Wait
     from etl_lib.extract import PgpKeys, Source
     from etl_lib.metrics.holds import Answer, Plan
 
@@ -73,9 +74,15 @@ def frozen_mapping(run: Run, resolve: Callable[[], ResolvedMapping]) -> Resolved
 def do_extract(
     run: Run, resolve: Callable[[], ResolvedMapping],
     source_of: Callable[[ResolvedMapping], Source], keys_of: Callable[[ResolvedMapping], PgpKeys],
+    waited: Wait | None = None,
 ) -> Extracted:  # fmt: skip
-    """Find, archive and read the delivery; what a run has once extracted stays its delivery."""
+    """Find, archive and read the delivery; what a run has once extracted stays its delivery.
+
+    `waited`: how the run has waited for the school; without it a person has named the files, and
+    nothing is late or missing.
+    """
     from etl_lib.extract import extract
+    from etl_lib.freshness import refuse_on_day_off, with_freshness
 
     with recorded(run, "extract") as watched:
         if known := _remembered(run, Extracted, "extract"):
@@ -84,13 +91,20 @@ def do_extract(
         resolved = frozen_mapping(run, resolve)
         refuse_in_blackout(run, resolved)
         source = source_of(resolved)
-        extracted = extract(watched, resolved, source, ledger, lambda: keys_of(resolved))
+        current = ledger.current(run.client_id)
+        try:
+            extracted = extract(watched, resolved, source, ledger, lambda: keys_of(resolved))
+        except NotReceived:
+            refuse_on_day_off(resolved, source, current, waited)
+            raise
         ledger.describe(extracted.delivery)
         fault = nothing_new(extracted)
-        if said := [*([fault] if fault else ()), *extracted.notes]:
-            ledger.say(run, "extract", said)
         if fault and not run.wishes.dry_run and extracted.resolved.mapping.all_full:
             settle_identical(run.database_url, run, extracted.delivery)
+        if waited and current:
+            extracted = with_freshness(extracted, current, waited)
+        if said := [*([fault] if fault else ()), *extracted.notes]:
+            ledger.say(run, "extract", said)
         return _kept(run, "extract", extracted)
 
 

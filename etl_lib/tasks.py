@@ -22,11 +22,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from etl_lib.awaiting import APPROVE, REFUSE
 from etl_lib.config.project import Project, ResolvedMapping
-from etl_lib.errors import EtlError, FixTheSetup, NeedsApproval, TryAgain
+from etl_lib.errors import EtlError, FixTheSetup, NeedsApproval, NotExpected, TryAgain
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from etl_lib.config.school_days import Wait
     from etl_lib.extract import PgpKeys, Source
     from etl_lib.metrics.holds import Answer
     from etl_lib.run import Run
@@ -74,6 +75,7 @@ class ExtractOperator(ClientOperator):
     def execute(self, context: Context, event: dict[str, Any] | None = None) -> None:
         """Begin the run; wait on the triggerer while the delivery is not whole."""
         from etl_lib.extract import look
+        from etl_lib.freshness import known_files
         from etl_lib.metrics.ledger import Ledger
         from etl_lib.pipeline import (
             begin,
@@ -101,20 +103,30 @@ class ExtractOperator(ClientOperator):
             with recorded(run, "extract"):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
                 refuse_in_blackout(run, resolved)
-            until = waits_until(context, resolved)
-            if event is None and not look(resolved, source_of(resolved, project), None).whole:
-                Ledger(run.database_url).wait(run, "extract")
+            waits, now = wait_of(context, resolved), datetime.now(UTC)
+            loaded = known_files(run, resolved, waits)
+            if (
+                event is None
+                and now < waits.until
+                and not look(resolved, source_of(resolved, project), None, loaded).whole
+            ):
+                Ledger(run.database_url).wait(run, "extract", waits.words, waits.expected_at)
                 self.defer(
                     trigger=DeliveryTrigger(
                         resolved=resolved.model_dump_json(by_alias=True),
                         include=self.include,
-                        until=until.isoformat(),
+                        until=waits.until.isoformat(),
+                        loaded=loaded.model_dump_json() if loaded else None,
                     ),
                     method_name="execute",
-                    timeout=until - datetime.now(UTC) + timedelta(minutes=10),
+                    timeout=waits.until - now + timedelta(minutes=10),
                 )
             extracted = do_extract(
-                run, lambda: resolved, lambda mapping: source_of(mapping, project), pgp_keys_of
+                run,
+                lambda: resolved,
+                lambda mapping: source_of(mapping, project),
+                pgp_keys_of,
+                waits,
             )
             if fault := nothing_new(extracted):
                 raise AirflowSkipException(fault.text)
@@ -234,6 +246,8 @@ def airflow_outcome() -> Iterator[None]:
         yield
     except TryAgain as error:
         raise AirflowException(str(error)) from None
+    except NotExpected as error:
+        raise AirflowSkipException(str(error)) from None
     except EtlError as error:
         raise AirflowFailException(str(error)) from None
     except AirflowException:
@@ -404,28 +418,29 @@ def _existing(get: Callable[[], Any]) -> Any:
 # --- waiting --------------------------------------------------------------------------------------------
 
 
-def waits_until(context: Context, resolved: ResolvedMapping) -> datetime:
-    """When the run gives up waiting: the deadline in the client's zone, or soon when run by hand."""
-    dag_run = context["dag_run"]
+def wait_of(context: Context, resolved: ResolvedMapping) -> Wait:
+    """Until when the run waits: the deadline in the client's zone, or soon when run by hand."""
+    dag_run, mapping = context["dag_run"], resolved.mapping
     begun = dag_run.start_date or datetime.now(UTC)
-    rules = resolved.mapping.delivery
-    if dag_run.run_type != "scheduled" or rules.deadline is None:
-        return begun + timedelta(seconds=rules.wait_by_hand_s)
-    local = begun.astimezone(resolved.mapping.zone)
-    deadline = datetime.combine(local.date(), rules.deadline, local.tzinfo)
-    return deadline if deadline > begun else deadline + timedelta(days=1)
+    scheduled_for = (dag_run.logical_date or begun) if dag_run.run_type == "scheduled" else None
+    by_hand = timedelta(seconds=mapping.delivery.wait_by_hand_s)
+    return mapping.rhythm.wait(scheduled_for, begun, by_hand)
 
 
 class DeliveryTrigger(BaseTrigger):
-    """Looks at a client's files until they are a whole delivery that lies still, or time is up."""
+    """Looks at a client's files until they are a whole delivery that lies still, or time is up.
 
-    def __init__(self, resolved: str, include: str, until: str) -> None:
+    `loaded`: the delivery that is loaded, as JSON; a newer one is waited for.
+    """
+
+    def __init__(self, resolved: str, include: str, until: str, loaded: str | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.resolved, self.include, self.until = resolved, include, until
+        self.resolved, self.include, self.until, self.loaded = resolved, include, until, loaded
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """For the triggerer: the mapping as JSON, since the files may change meanwhile."""
-        values = {"resolved": self.resolved, "include": self.include, "until": self.until}
+        names = ("resolved", "include", "until", "loaded")
+        values = {name: getattr(self, name) for name in names}
         return f"{__name__}.{type(self).__name__}", values
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -446,11 +461,12 @@ class DeliveryTrigger(BaseTrigger):
         yield TriggerEvent({"looked_until": looked_until})  # type: ignore[no-untyped-call]
 
     def _look(self, resolved: ResolvedMapping, previous: str | None) -> Any:
-        from etl_lib.extract import Sighting, look
+        from etl_lib.extract import Known, Sighting, look
 
         before = Sighting.model_validate_json(previous) if previous else None
+        loaded = Known.model_validate_json(self.loaded) if self.loaded else None
         try:
             project = Project.load(Path(self.include))
-            return look(resolved, source_of(resolved, project), before)
+            return look(resolved, source_of(resolved, project), before, loaded)
         except TryAgain:
             return None  # the place may answer again before the deadline

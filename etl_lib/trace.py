@@ -232,7 +232,7 @@ def _runs(connection: Connection, client_id: str) -> list[DictRow]:
         "FROM etl.run r LEFT JOIN etl.delivery d USING (client_id, delivery_seq) "
         "LEFT JOIN etl.load l USING (run_seq) "
         "WHERE r.client_id = %(client)s AND r.delivery_seq IS NOT NULL AND NOT r.dry_run "
-        "AND r.status <> 'nothing_new' ORDER BY r.started_at DESC LIMIT %(limit)s",
+        "AND r.status NOT IN ('nothing_new', 'not_expected') ORDER BY r.started_at DESC LIMIT %(limit)s",
         {"client": client_id, "limit": RUNS},
     )
 

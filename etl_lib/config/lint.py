@@ -13,6 +13,7 @@ from pathlib import Path
 from etl_lib.config.entity import Entity, EntityField
 from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed, Mapping, ValueFormat
 from etl_lib.config.pauses import faults_of_days
+from etl_lib.config.school_days import faults_of_calendar
 from etl_lib.errors import Fault
 
 HOOK_PACKAGE = "etl_hooks"
@@ -63,6 +64,7 @@ def lint(mapping: Mapping, entities: dict[str, Entity], place_of: PlaceOf) -> li
     findings += _shared_columns(mapping)
     findings += _precedence(mapping, entities)
     findings += faults_of_days(mapping.approve_on, mapping.blackout, mapping.additions_only)
+    findings += faults_of_calendar(mapping.calendar, mapping.rhythm, mapping.schedule)
     faults = [
         Fault("MAPPING_INVALID", f"{_dotted(path)}: {text}", place_of(path), hint)
         for path, text, hint in findings

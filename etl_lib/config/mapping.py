@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from etl_lib.config.entity import Model, Name
 from etl_lib.config.pauses import Announced, AnnouncedDays, Pause, Pauses, covering
+from etl_lib.config.school_days import Rhythm, SchoolCalendar
 
 CLIENT_ID = r"^[a-z][a-z0-9_]{1,47}$"
 ClientId = Annotated[str, Field(pattern=CLIENT_ID)]
@@ -600,8 +601,14 @@ class DeliveryRules(Model):
         ge=1,
         description="Time between two looks.",
     )
+    expected_by: time | None = Field(
+        None,
+        description="Local time by which the school's files are there; later they are late, and still "
+        "waited for. None: they are never late.",
+    )
     deadline: time | None = Field(
-        None, description="Local time by which a scheduled run's delivery must be whole."
+        None,
+        description="Local time at which a scheduled run stops waiting: then they are not received.",
     )
     wait_by_hand_s: int = Field(
         300, ge=0, description="So long a run waits that somebody started by hand."
@@ -634,7 +641,7 @@ class DeliveryRules(Model):
             raise ValueError("this is not an armored OpenPGP public key") from None
         return value
 
-    @field_validator("deadline", mode="before")
+    @field_validator("expected_by", "deadline", mode="before")
     @classmethod
     def from_hours(cls, value: Any) -> Any:
         """`06:00` is local time of the client."""
@@ -660,7 +667,7 @@ class Mapping(Model):
     schedule: str | None = Field(None, description="cron in the client's time zone; none: by hand.")
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC",
-        description="IANA name; of the schedule, the deadline, and times without a zone.",
+        description="IANA name; of the schedule, the calendar, the hours, and times without a zone.",
     )
     start_date: date | None = Field(
         None,
@@ -704,6 +711,9 @@ class Mapping(Model):
         (),
         description="On these days new and returning rows are written; changes and deletions wait.",
     )
+    calendar: SchoolCalendar = Field(
+        SchoolCalendar(), description="On which days the school sends."
+    )
     feeds: dict[Name, Feed] = Field(
         description="The school's kinds of files.",
     )
@@ -722,6 +732,19 @@ class Mapping(Model):
     def zone(self) -> ZoneInfo:
         """The client's time zone."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """When deliveries are expected; a client without a schedule is looked after by hand, never late."""
+        runs_itself = self.enabled and self.schedule is not None
+        return Rhythm(
+            timezone=self.timezone,
+            expected_by=self.delivery.expected_by if runs_itself else None,
+            deadline=self.delivery.deadline,
+            calendar=self.calendar,
+            blackout=self.blackout,
+            since=self.start_date,
+        )
 
     @property
     def all_full(self) -> bool:

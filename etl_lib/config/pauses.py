@@ -82,10 +82,10 @@ def faults_of_days(
             yield here, f"{one.date} lies in a blackout, {pause.words}.", ""
     for key, pauses in (("blackout", blackout), ("additions_only", additions_only)):
         for number, pause in enumerate(pauses):
-            if any(_overlap(pause, other) for other in pauses[:number]):
+            if any(overlaps(pause, other) for other in pauses[:number]):
                 yield (key, number, "from"), "the days overlap with others of the list.", ""
     for number, pause in enumerate(additions_only):
-        if any(_overlap(pause, other) for other in blackout):
+        if any(overlaps(pause, other) for other in blackout):
             yield (
                 ("additions_only", number, "from"),
                 "the days overlap with a blackout, in which nothing is loaded.",
@@ -93,5 +93,6 @@ def faults_of_days(
             )
 
 
-def _overlap(one: Pause, other: Pause) -> bool:
+def overlaps(one: Pause, other: Pause) -> bool:
+    """Whether some day lies in both."""
     return one.from_ <= other.to and other.from_ <= one.to

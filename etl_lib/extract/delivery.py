@@ -34,6 +34,8 @@ from etl_lib.manifest import (
 from etl_lib.run import Progress, Run
 
 _MOST_TOLD = 5
+# Between two files of one upload: a large file is listed when it is whole, minutes after the one before.
+_PERHAPS_MORE = timedelta(minutes=15)
 
 
 class CurrentDelivery(Protocol):
@@ -80,11 +82,37 @@ class Sighting(Model):
     missing: tuple[str, ...]
 
 
-def look(resolved: ResolvedMapping, source: Source, previous: Sighting | None) -> Sighting:
+class Known(Model):
+    """The delivery that is loaded: its day, and the time of its newest file."""
+
+    delivered_on: date
+    sent_at: datetime
+
+    def still_for(self, candidate: Candidate) -> timedelta | None:
+        """So long the files must have lain still before they are a newer delivery; None: they are none."""
+        if candidate.delivered_on and candidate.delivered_on < self.delivered_on:
+            return None
+        newer = [file.modified_at > self.sent_at for file in candidate.files()]
+        return (timedelta(0) if all(newer) else _PERHAPS_MORE) if any(newer) else None
+
+
+def anything_new(mapping: Mapping, source: Source, known: Known | None) -> bool:
+    """Whether a file of some feed has come since the loaded delivery, whole or not."""
+    files = {match.file for match in matches_of(mapping, source.list().files)}
+    return any(known is None or file.modified_at > known.sent_at for file in files)
+
+
+def look(
+    resolved: ResolvedMapping,
+    source: Source,
+    previous: Sighting | None,
+    loaded: Known | None = None,
+) -> Sighting:
     """See whether a whole delivery lies still; `previous` is the look before, if there was one.
 
     A file lies still when its size and time have not changed for `stable_s` seconds, by our own
-    watching or by the file's own time.
+    watching or by the file's own time. `loaded`: a delivery newer than this one is looked for; one of
+    which some files are as old as this one's may still be on its way, and has to lie still for longer.
     """
     mapping, now = resolved.mapping, datetime.now(UTC)
     files = source.list().files
@@ -98,12 +126,16 @@ def look(resolved: ResolvedMapping, source: Source, previous: Sighting | None) -
         seen.append(SeenFile(name=file.name, size_bytes=file.size_bytes, modified_at=file.modified_at,
                              unchanged_since=min(since, file.modified_at)))  # fmt: skip
     found = candidates(mapping, files)
-    still = timedelta(seconds=mapping.delivery.stable_s)
-    lies_still = {f.name for f in seen if now - f.unchanged_since >= still}
-    whole = any(
-        c.whole and all(f.name in lies_still for f in c.files()) and _marked(mapping, c, files)
-        for c in found
-    )
+    for_s = {f.name: now - f.unchanged_since for f in seen}
+
+    def lies_still(candidate: Candidate) -> bool:
+        more = loaded.still_for(candidate) if loaded else timedelta(0)
+        if more is None:
+            return False
+        still = max(more, timedelta(seconds=mapping.delivery.stable_s))
+        return all(for_s[file.name] >= still for file in candidate.files())
+
+    whole = any(c.whole and lies_still(c) and _marked(mapping, c, files) for c in found)
     missing = min((c.missing for c in found), key=len, default=tuple(mapping.feeds))
     return Sighting(whole=whole, files=tuple(seen), missing=missing)
 

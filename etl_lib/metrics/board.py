@@ -9,6 +9,7 @@ from typing import Any
 from psycopg.rows import DictRow, dict_row
 
 from etl_lib.database import Connection, connected
+from etl_lib.metrics.status import STATUS_NOW
 
 RECENT_RUNS = 14
 PAGE_RUNS = 60
@@ -19,7 +20,7 @@ COUNTS = (
 _COUNTS = ", ".join(f"r.{name}" for name in COUNTS)
 # A reconcile is no delivery: the list shows it only when it found a difference.
 _SHOWN = "(kind <> 'reconcile' OR status = 'failed')"
-_RUN = f"""r.run_seq, r.run_id, r.environment, r.status, r.sentence, r.started_at, r.ended_at, r.dry_run,
+_RUN = f"""r.run_seq, r.run_id, r.environment, {STATUS_NOW} AS status, r.sentence, r.started_at, r.ended_at, r.dry_run,
        extract(epoch FROM r.ended_at - r.started_at)::float8 AS duration_s, {_COUNTS}"""
 
 _HOLD = """h.hold_seq, r.run_id, h.reasons, h.opened_at, h.lapses_at, h.decided_at, h.decided_by, h.comment,
@@ -27,7 +28,8 @@ _HOLD = """h.hold_seq, r.run_id, h.reasons, h.opened_at, h.lapses_at, h.decided_
 
 # The cost grows with the clients asked for: each look goes down the index run_client.
 _NEWEST = f"""
-SELECT wanted.client_id, newest.*, good.last_success_at, good.usual_duration_s, recent.recent, taken.taken
+SELECT wanted.client_id, newest.*, shown.sent_at, good.last_success_at, good.usual_duration_s, recent.recent,
+       taken.taken
 FROM unnest(%(clients)s::text[]) AS wanted(client_id)
 LEFT JOIN LATERAL (
     SELECT {_RUN}, stage.stage, stage.rows, stage.rows_total
@@ -38,6 +40,10 @@ LEFT JOIN LATERAL (
     WHERE r.client_id = wanted.client_id AND NOT r.dry_run AND {_SHOWN}
       AND (%(day)s::date IS NULL OR r.started_at < %(day)s::date + 1)
     ORDER BY r.started_at DESC LIMIT 1) newest ON true
+LEFT JOIN LATERAL (
+    SELECT COALESCE(d.sent_at, d.received_at, s.loaded_at) AS sent_at FROM etl.client_state s
+    LEFT JOIN etl.delivery d USING (client_id, delivery_seq)
+    WHERE s.client_id = wanted.client_id) shown ON true
 LEFT JOIN LATERAL (
     SELECT max(ended_at) AS last_success_at,
            percentile_cont(0.5) WITHIN GROUP (
@@ -74,7 +80,8 @@ GROUP BY 1 ORDER BY 1
 def newest_runs(url: str, client_ids: Sequence[str], day: date | None = None) -> list[DictRow]:
     """One row for each client, with nulls when it never ran: its newest run (up to the end of `day`,
     UTC) with its counts, its last success, its usual duration in s, and `recent`, oldest first:
-    [run_id, status, started_at, read, duration_s] of its last 14 runs. `taken`: by kind of act
+    [run_id, status, started_at, read, duration_s] of its last 14 runs. `sent_at`: when the school put
+    the delivery there that is loaded, or the same files again. `taken`: by kind of act
     (acknowledge, snooze, note) the last one: run_seq, by, at, text, until_at."""
     with connected(url) as connection:
         return _rows(connection, _NEWEST, {"clients": list(client_ids), "day": day})
@@ -108,10 +115,14 @@ def _runs_of(
 
 
 def client_history(url: str, client_id: str) -> dict[str, list[DictRow]]:
-    """`runs` newest first with counts, `feeds` with their last delivery, `deliveries` with their
-    files, `rejects` by day and code of the last 30 runs, `holds` that are open."""
+    """`runs` newest first with counts, `sent`: one row, when the loaded delivery was last sent, none
+    before the first, `feeds` with their last delivery, `deliveries` with their files, `rejects` by day
+    and code of the last 30 runs, `holds` that are open."""
     given = {"client": client_id, "runs": RECENT_RUNS * 2}
     queries = {
+        "sent": """
+            SELECT COALESCE(d.sent_at, d.received_at, s.loaded_at) AS sent_at FROM etl.client_state s
+            LEFT JOIN etl.delivery d USING (client_id, delivery_seq) WHERE s.client_id = %(client)s""",
         "feeds": """
             SELECT f.feed, f.rows_read, d.delivered_on, d.received_at FROM etl.feed_state f
             LEFT JOIN etl.delivery d USING (client_id, delivery_seq)

@@ -30,6 +30,7 @@ class CurrentDelivery:
     delivered_on: date
     content_all_full: bool
     loaded_at: datetime
+    sent_at: datetime  # the time of its newest file, the last time that it was put there
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,13 @@ class Ledger:
         return delivery_seq
 
     def describe(self, delivery: Delivery) -> None:
-        """Record the delivery's files (name, size_bytes, sha256, modified_at) for the view."""
+        """Record the delivery's files (name, size_bytes, sha256, modified_at), and when they were sent."""
         files = [json.loads(file.model_dump_json()) for file in delivery.files]
         with connected(self.url) as connection:
             connection.execute(
-                "UPDATE etl.delivery SET files = %s WHERE client_id = %s AND delivery_seq = %s",
-                (Jsonb(files), delivery.client_id, delivery.delivery_seq),
+                "UPDATE etl.delivery SET files = %s, sent_at = GREATEST(sent_at, received_at, %s) "
+                "WHERE client_id = %s AND delivery_seq = %s",
+                (Jsonb(files), delivery.received_at, delivery.client_id, delivery.delivery_seq),
             )
 
     def rows_of_last(self, client_id: str) -> dict[str, int]:
@@ -116,16 +118,17 @@ class Ledger:
         with connected(self.url) as connection:
             return begin_run(connection, run, environment)
 
-    def wait(self, run: Run, stage: str) -> None:
-        """The run waits for files, in `stage`."""
+    def wait(self, run: Run, stage: str, sentence: str, expected_at: datetime | None) -> None:
+        """The run waits for files, in `stage`, as `sentence` says; it is late after `expected_at`."""
         with connected(self.url) as connection:
             connection.execute(
-                "WITH waiting AS (UPDATE etl.run SET status = %(status)s "
-                "WHERE dag_id = %(dag)s AND run_id = %(run)s RETURNING run_seq) "
+                "WITH waiting AS (UPDATE etl.run SET status = %(status)s, sentence = %(said)s, "
+                "expected_at = %(expected)s WHERE dag_id = %(dag)s AND run_id = %(run)s RETURNING run_seq) "
                 "UPDATE etl.run_stage s SET status = %(status)s, ended_at = NULL FROM waiting w "
                 "WHERE s.run_seq = w.run_seq AND s.stage = %(stage)s",
-                {"status": RunStatus.WAITING, "dag": run.dag_id, "run": run.run_id, "stage": stage},
-            )
+                {"status": RunStatus.WAITING, "dag": run.dag_id, "run": run.run_id, "stage": stage,
+                 "said": sentence, "expected": expected_at},
+            )  # fmt: skip
 
     def begin_stage(self, run: Run, stage: str) -> None:
         """A stage starts (again), and with it a run that had ended."""
@@ -262,6 +265,7 @@ def begin_run(connection: Connection, run: Run, environment: str) -> int:
         "ON CONFLICT (dag_id, run_id) DO UPDATE SET "
         "status = CASE WHEN etl.run.run_seq IN (SELECT run_seq FROM etl.load) "
         "THEN etl.run.status ELSE excluded.status END, ended_at = NULL, "
+        "sentence = CASE etl.run.status WHEN 'waiting' THEN '' ELSE etl.run.sentence END, "
         "kind = excluded.kind, dry_run = excluded.dry_run RETURNING run_seq",
         (run.client_id, run.dag_id, run.run_id, environment, run.kind, RunStatus.RUNNING,
          run.wishes.dry_run, run.started_at),
@@ -283,8 +287,9 @@ def run_seq_of(connection: Connection, run: Run) -> int:
 def current_delivery(connection: Connection, client_id: str) -> CurrentDelivery | None:
     """The client's last loaded delivery, or None before the first."""
     row = connection.execute(
-        "SELECT delivery_id, delivery_seq, row_contract, delivered_on, content_all_full, loaded_at "
-        "FROM etl.client_state WHERE client_id = %s",
+        "SELECT s.delivery_id, delivery_seq, row_contract, s.delivered_on, content_all_full, loaded_at, "
+        "COALESCE(d.sent_at, d.received_at, loaded_at) "
+        "FROM etl.client_state s LEFT JOIN etl.delivery d USING (client_id, delivery_seq) WHERE client_id = %s",
         (client_id,),
     ).fetchone()
     return CurrentDelivery(*row) if row else None

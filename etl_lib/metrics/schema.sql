@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS etl.delivery (
     delivery_id   text        NOT NULL,
     delivered_on  date        NOT NULL,
     received_at   timestamptz NOT NULL,
+    sent_at       timestamptz, -- when the same files were last put there again
     registered_at timestamptz NOT NULL DEFAULT now(),
     files         jsonb       NOT NULL DEFAULT '[]',
     PRIMARY KEY (client_id, delivery_seq)
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS etl.run (
     dry_run      boolean     NOT NULL DEFAULT false,
     started_at   timestamptz NOT NULL DEFAULT now(),
     ended_at     timestamptz,
+    expected_at  timestamptz, -- a run that waits for files after it is shown as late
     sentence     text        NOT NULL DEFAULT '',
     -- sums over etl.run_count, written with it: a list of 500 clients reads nothing else
     read         bigint,

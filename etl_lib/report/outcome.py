@@ -19,6 +19,8 @@ from etl_lib.run import Run
 STATUS_OF_CODE = {
     "UNDONE_DELIVERY": RunStatus.AWAITING_APPROVAL,
     "NOT_RECEIVED": RunStatus.NOT_RECEIVED,
+    "NOTHING_SINCE": RunStatus.NOT_RECEIVED,
+    "NOT_EXPECTED": RunStatus.NOT_EXPECTED,
     "NOTHING_ARCHIVED": RunStatus.NOT_RECEIVED,
     "HOLD_LIMIT": RunStatus.AWAITING_APPROVAL,
     "LATE_CHANGES": RunStatus.AWAITING_APPROVAL,
@@ -67,6 +69,8 @@ def report(
         words = dry_run_sentence(loaded, faults)
     elif loaded and extracted and (pause := _additions_only(run, extracted)):
         words += f" Only new and returning rows were written, {pause}."
+    if loaded and extracted:
+        words = " ".join([words, *(n.text for n in extracted.notes if n.code == "DELIVERY_LATE")])
     rejects = collect(run.workspace, extracted, validated, transformed)
     if extracted is not None or loaded is None:  # else reported before: its stage files are gone
         ledger.record_rejects(run, rejects)
@@ -82,7 +86,7 @@ def report(
         ledger.wait_for_approval(run, words)
     else:
         ledger.end_run(run, status, words)
-    if status in GREEN:
+    if status in GREEN or status == RunStatus.NOT_EXPECTED:
         # the manifest first: a report that is killed here and repeated must not read half of the rest
         run.workspace.delete(manifest_key("extract"))
         run.workspace.delete_all()

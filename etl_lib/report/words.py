@@ -22,6 +22,7 @@ def sentence(status: RunStatus, counts: Sequence[Counts], faults: Sequence[Fault
     opening = {
         RunStatus.NOTHING_NEW: "Nothing new.",
         RunStatus.AWAITING_APPROVAL: "Waits for approval; nothing was changed.",
+        RunStatus.NOT_EXPECTED: "Nothing came, and nothing was expected.",
         RunStatus.NOT_RECEIVED: "No complete delivery came.",
         RunStatus.SUPERSEDED: "Left out.",
         RunStatus.UNDONE: "Undone: what it had changed was put back.",

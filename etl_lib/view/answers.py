@@ -33,6 +33,9 @@ class ClientFacts(Answer):
     operators: tuple[str, ...] = Field(
         (), description="Roles that may decide, beside administrators."
     )
+    expected: str = Field(
+        "", description="By when a delivery is expected, and why none is today; empty: no hour."
+    )
 
 
 class RunFacts(Answer):
@@ -68,7 +71,8 @@ class Taken(Answer):
 class Card(ClientFacts):
     """A client in the list, with its newest run; null where it never ran.
 
-    `status` is of the chosen day: not_due when the client did not run on it. `recent`: [run_id,
+    `status` is of the chosen day: not_due when the client did not run on it; today, late or stale when
+    a delivery is missing, which `overdue` says in a sentence, whatever has run. `recent`: [run_id,
     status, started_at, read, duration_s] of its last 14 runs, oldest first. `needs_somebody`: nobody
     has acknowledged or snoozed what is wrong.
     """
@@ -76,6 +80,7 @@ class Card(ClientFacts):
     status: str
     last_status: str | None
     sentence: str
+    overdue: str
     needs_somebody: bool
     paused: bool
     run_id: str | None
@@ -217,6 +222,7 @@ class History(Answer):
     client: ClientFacts
     may_act: bool
     paused: bool
+    overdue: str = Field("", description="What is missing, in a sentence.")
     guide_url: str | None = Field(description="The client's onboarding guide, when there is one.")
     runs: list[RunFacts]
     feeds: list[FeedState]

@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic_core import to_json
 
 from etl_lib.config.project import Project
+from etl_lib.config.school_days import Overdue
 from etl_lib.errors import EtlError, NotNow
 from etl_lib.manifest import masked
 from etl_lib.messages import CATALOGUE
@@ -31,7 +32,16 @@ from etl_lib.metrics.board import (
     runs_of,
 )
 from etl_lib.metrics.holds import HoldStatus, decide
-from etl_lib.metrics.status import NEEDS_SOMEBODY, NOT_DUE, OPEN, WORDS, RunStatus
+from etl_lib.metrics.status import (
+    GIVES_WAY_TO_OVERDUE,
+    LATE,
+    NEEDS_SOMEBODY,
+    NOT_DUE,
+    OPEN,
+    STALE,
+    WORDS,
+    RunStatus,
+)
 from etl_lib.report import REJECTED_HEADER, rejected_cells
 from etl_lib.storage import Storage
 from etl_lib.trace import Trace, trace
@@ -133,6 +143,7 @@ def create_app(host: Host, project: Project) -> FastAPI:
             row["client_id"]: _card(
                 {**directory.facts(known[row["client_id"]], now), **row}, day or now.date(), now,
                 row["client_id"] in paused, project.environment_name,
+                known[row["client_id"]].overdue(row["sent_at"], now) if day is None else None,
             )
             for row in rows
         }  # fmt: skip
@@ -226,6 +237,8 @@ def create_app(host: Host, project: Project) -> FastAPI:
         known = _known(directory, client_id, who)
         now = datetime.now(UTC)
         history: dict[str, Any] = client_history(url(), client_id)
+        sent = history.pop("sent")
+        overdue = known.overdue(sent[0]["sent_at"] if sent else None, now)
         history["rejects"] = [
             {**row, "meaning": _meaning(row["code"])} for row in history["rejects"]
         ]
@@ -233,7 +246,8 @@ def create_app(host: Host, project: Project) -> FastAPI:
             {
                 "client": directory.facts(known, now), "words": WORDS, "generated_at": now,
                 "may_act": who.may_act(client_id), "paused": client_id in host.paused(),
-                "guide_url": None, "acts": acts_of(url(), client_id), **history,
+                "overdue": overdue.sentence if overdue else "", "guide_url": None,
+                "acts": acts_of(url(), client_id), **history,
             }
         )  # fmt: skip
 
@@ -378,14 +392,22 @@ def _csv(rows: Iterable[Iterable[str]]) -> bytes:
 
 
 def _card(
-    row: dict[str, Any], day: date, now: datetime, paused: bool, environment: str
-) -> dict[str, Any]:
-    """A row of the list: a client without a run on the day is not due, and keeps its last words."""
+    row: dict[str, Any], day: date, now: datetime, paused: bool, environment: str,
+    overdue: Overdue | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """A row of the list: a client without a run on the day is not due, and keeps its last words.
+
+    A delivery that is missing is said before all that went well, also when nothing has run.
+    """
     started, taken = row["started_at"], row.pop("taken") or {}
-    still = row["status"] in OPEN and row["status"] != RunStatus.AWAITING_APPROVAL
+    still = row["status"] in (*OPEN, LATE) and row["status"] != RunStatus.AWAITING_APPROVAL
     held = row["status"] == RunStatus.AWAITING_APPROVAL
     ran = started is not None and (started.astimezone(UTC).date() == day or still or held)
     status = RunStatus.FAILED if row["broken"] else row["status"] if ran else NOT_DUE
+    sentence = "The mapping has a mistake." if row["broken"] else row["sentence"] or ""
+    if overdue and status in GIVES_WAY_TO_OVERDUE:
+        status = LATE if overdue.is_late else STALE
+        sentence = f"{overdue.sentence} {_why_not_looked(overdue, started, paused)}".strip()
     acknowledged = taken.get(Act.ACKNOWLEDGE)
     if acknowledged and acknowledged["run_seq"] != row["run_seq"]:
         acknowledged = None  # it was about an earlier run
@@ -396,7 +418,8 @@ def _card(
         **row,
         "status": status,
         "last_status": row["status"],
-        "sentence": "The mapping has a mistake." if row["broken"] else row["sentence"] or "",
+        "sentence": sentence,
+        "overdue": overdue.sentence if overdue else "",
         "environment": row["environment"] or environment,
         "needs_somebody": status in NEEDS_SOMEBODY and not acknowledged and not snoozed,
         "paused": paused,
@@ -406,6 +429,15 @@ def _card(
         "note": _taken(taken.get(Act.NOTE)),
     }
     return {name: card[name] for name in Card.model_fields}
+
+
+def _why_not_looked(overdue: Overdue, last_run_at: datetime | None, paused: bool) -> str:
+    """That no run has looked for the missing delivery, and why."""
+    if paused:
+        return "The integration is paused in Airflow."
+    if last_run_at is None or last_run_at < overdue.given_up_at - timedelta(days=1):
+        return "No run has looked for it: on-call has to see whether Airflow's scheduler works."
+    return ""
 
 
 def _taken(act: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from etl_lib.config.pauses import Pause, covering
 from etl_lib.config.project import Project
+from etl_lib.config.school_days import Overdue, Rhythm
 from etl_lib.errors import FixTheMapping
 
 
@@ -29,6 +30,18 @@ class Client:
     operators: tuple[str, ...] = ()
     blackout: tuple[Pause, ...] = ()
     additions_only: tuple[Pause, ...] = ()
+    rhythm: Rhythm | None = None
+
+    def overdue(self, sent_at: datetime | None, now: datetime) -> Overdue | None:
+        """What is missing at `now`, when the loaded delivery was sent at `sent_at`."""
+        return self.rhythm.overdue(sent_at, now) if self.rhythm else None
+
+    def expected(self, now: datetime) -> str:
+        """By when a delivery is expected, and why none is today, in a sentence or two."""
+        if self.rhythm is None or not self.rhythm.words:
+            return ""
+        words = f"A delivery is {self.rhythm.words} in {self.timezone}."
+        return f"{words} {self.rhythm.calendar.day_off(self.rhythm.local(now).date())}".strip()
 
     def pause(self, now: datetime) -> str:
         """Why nothing, or only new rows, are loaded on this day, in a sentence; else empty."""
@@ -78,7 +91,12 @@ class Directory:
             next_run_at = client.next_run_at(now)
             if next_run_at:
                 self._next[client] = next_run_at
-        return {**asdict(client), "next_run_at": next_run_at, "pause": client.pause(now)}
+        return {
+            **{field.name: getattr(client, field.name) for field in fields(client)},
+            "next_run_at": next_run_at,
+            "pause": client.pause(now),
+            "expected": client.expected(now),
+        }
 
     def _path(self, client_id: str) -> Path:
         return self.project.mapping_path(client_id)
@@ -100,4 +118,5 @@ class Directory:
             operators=mapping.operators,
             blackout=mapping.blackout,
             additions_only=mapping.additions_only,
+            rhythm=mapping.rhythm,
         )

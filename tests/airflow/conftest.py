@@ -99,7 +99,8 @@ def airflow(
     text = (repo / "include" / "mappings" / f"{GOOD}.yaml").read_text()
     (mappings / f"{GOOD}.yaml").write_text(text)
     (mappings / f"{BROKEN}.yaml").write_text(text + "scedule: daily\n")
-    (mappings / f"{SILENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 5}\n")
+    every_day = "calendar: {sends_on: [mon, tue, wed, thu, fri, sat, sun]}\n"
+    (mappings / f"{SILENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 5}\n" + every_day)
     (mappings / f"{PATIENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 600}\n")
     (mappings / f"{KILLED}.yaml").write_text(text + "retries: 0\n")
     limits = "limits: {floor_rows: 0, hold: {updated_share: 0, deleted_share: 0}}\n"

@@ -86,6 +86,37 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "owner: Ana", "owner: Ana\nblackout: [{from: 2026-08-01, to: 2026-08-04, reason: Rollover}]\n"
         "additions_only: [{from: 2026-08-04, to: 2026-08-05, reason: Rollover}]", "5:19",
         "the days overlap with a blackout"),
+    "good_calendar": (
+        "owner: Ana", "owner: Ana\ncalendar: {sends_on: [sun, mon], holidays: {from: 2026-11-26, to: 2026-11-27, "
+        "reason: Thanksgiving}}\ndelivery: {expected_by: \"05:30\", deadline: \"05:30\"}", "", ""),
+    "good_schedule_of_some_days": (
+        '"0 2 * * *"', '"0 20 * * 0,3"\ncalendar: {sends_on: [mon, thu]}', "", ""),
+    "good_schedule_without_an_hour": (
+        '"0 2 * * *"', '"0 2 1 * *"\ndelivery: {expected_by: null}', "", ""),
+    "day_of_the_week_that_is_none": (
+        "owner: Ana", "owner: Ana\ncalendar: {sends_on: [mon, tues]}", "4:28",
+        "calendar.sends_on.1"),
+    "no_day_of_the_week": (
+        "owner: Ana", "owner: Ana\ncalendar: {sends_on: []}", "4:12", "calendar.sends_on"),
+    "holidays_that_overlap": (
+        "owner: Ana", "owner: Ana\ncalendar:\n  holidays:\n"
+        "    - {from: 2026-11-26, to: 2026-11-27, reason: Thanksgiving}\n"
+        "    - {from: 2026-11-27, to: 2026-11-28, reason: Again}", "7:8",
+        "calendar.holidays.1.from: the days overlap with others of the list."),
+    "holiday_without_a_reason": (
+        "owner: Ana", "owner: Ana\ncalendar: {holidays: [{from: 2026-11-26, to: 2026-11-27}]}",
+        "4:23", "calendar.holidays.0.reason: this key is required and missing."),
+    "deadline_before_the_hour": (
+        "owner: Ana", "owner: Ana\ndelivery: {expected_by: \"09:00\"}", "4:12",
+        "delivery.expected_by: a run stops waiting at 08:00, the `deadline`, before the files are expected."),
+    "hour_that_is_none": (
+        "owner: Ana", "owner: Ana\ndelivery: {expected_by: \"25:00\"}", "4:12", "delivery.expected_by"),
+    "school_days_without_a_run": (
+        '"0 2 * * *"', '"0 2 * * 1-3"', "5:1",
+        "schedule: no run waits for the files of Thursday, Friday."),
+    "day_of_the_calendar_without_a_run": (
+        '"0 2 * * *"', '"0 2 * * 1-5"\ncalendar: {sends_on: [fri, sat]}', "6:12",
+        "calendar.sends_on: no run waits for the files of Saturday."),
     "approval_without_time": (
         "owner: Ana", "owner: Ana\napproval_hours: 0", "4:1", "approval_hours"),
     "unknown_key_at_the_top": (

@@ -12,8 +12,8 @@ import { BAD, Empty, Loading, Page, SIGNS, Status, When, count, duration, palett
 
 const LIVE_MS = 3000;
 const TILES = [
-  "failed", "not_received", "awaiting_approval", "refused", "succeeded_with_rejects", "succeeded", "nothing_new", "running", "waiting",
-  "superseded", "undone", "not_due",
+  "failed", "not_received", "stale", "awaiting_approval", "refused", "late", "succeeded_with_rejects", "succeeded", "nothing_new", "running",
+  "waiting", "superseded", "undone", "not_expected", "not_due",
 ];
 const ALWAYS = new Set(["failed", "not_received", "awaiting_approval", "succeeded_with_rejects", "succeeded", "nothing_new", "running", "not_due"]);
 const NEEDING = "needs_somebody";
@@ -48,6 +48,8 @@ function Happened({ card }: { card: Card }) {
   );
 }
 
+const OVERDUE = new Set(["late", "stale"]);
+
 function Told({ card }: { card: Card }) {
   if (card.acknowledged) return <Text fontSize="xs">{card.acknowledged.by} is on it, <When at={card.acknowledged.at} />. {card.acknowledged.text}</Text>;
   if (card.snoozed) return <Text fontSize="xs">Snoozed by {card.snoozed.by}; wakes <When at={card.snoozed.until_at} />. {card.snoozed.text}</Text>;
@@ -58,6 +60,7 @@ function Said({ card }: { card: Card }) {
   return (
     <>
       {card.run_id ? <Link to={runPage(card.client_id, card.run_id)}><Happened card={card} /></Link> : <Happened card={card} />}
+      {card.overdue && !OVERDUE.has(card.status) && <Text fontSize="xs">{card.overdue}</Text>}
       <Told card={card} />
     </>
   );

@@ -61,10 +61,12 @@ export function Integration({ dagId = "" }: { dagId?: string }) {
           <span key={mail}>{index > 0 && ", "}<ChakraLink href={`mailto:${mail}`} color="fg" textDecoration="underline">{mail}</ChakraLink></span>
         ))}. </>}
         {client.next_run_at && !data.paused ? <>Next run <When at={client.next_run_at} /> ({client.timezone}). </> : "Runs by hand. "}
+        {client.expected && `${client.expected} `}
         {data.guide_url && <><ChakraLink href={data.guide_url} color="fg" textDecoration="underline">Onboarding guide</ChakraLink>. </>}
         <Link to={LIST}>All integrations</Link> {error}
       </Text>
       {client.broken && <Notice status="error" title="The mapping has a mistake; a data engineer corrects it.">{client.broken}</Notice>}
+      {data.overdue && <Notice status="warning" title="A delivery is missing">{data.overdue}</Notice>}
       {client.pause && <Notice status="info" title="Paused by the mapping">{client.pause}</Notice>}
       {data.holds.map((hold) => (
         <Hold key={hold.hold_seq} clientId={client.client_id} hold={hold} mayAct={data.may_act} deciders={client.operators} done={again}>

@@ -32,6 +32,7 @@ export type Client = {
   next_run_at: string | null;
   broken: string;
   pause: string;
+  expected: string;
   operators: string[];
 };
 
@@ -39,6 +40,7 @@ export type Card = Client & Counts & {
   status: string;
   last_status: string | null;
   sentence: string;
+  overdue: string;
   needs_somebody: boolean;
   paused: boolean;
   run_id: string | null;
@@ -68,6 +70,7 @@ export type History = {
   words: Words;
   may_act: boolean;
   paused: boolean;
+  overdue: string;
   guide_url: string | null;
   runs: Run[];
   feeds: { feed: string; rows_read: number; delivered_on: string | null; received_at: string | null }[];

@@ -39,16 +39,17 @@ export function When({ at }: { at: string | null | undefined }) {
 
 // The sign stands beside the word: colour is never the only one.
 export const SIGNS: Record<string, string> = {
-  succeeded: "✓", succeeded_with_rejects: "✎", nothing_new: "=", awaiting_approval: "?", not_received: "∅",
+  succeeded: "✓", succeeded_with_rejects: "✎", nothing_new: "=", awaiting_approval: "?", not_received: "∅", late: "◷", stale: "∅", not_expected: "–",
   failed: "✕", refused: "✕", running: "▶", waiting: "…", superseded: "»", undone: "↶", not_due: "–", dry_run: "≈",
 };
-export const NEEDS = ["failed", "not_received", "awaiting_approval", "refused"];
-export const BAD = new Set(["failed", "not_received", "refused"]);
+export const NEEDS = ["failed", "not_received", "stale", "awaiting_approval", "refused"];
+export const BAD = new Set(["failed", "not_received", "stale", "refused"]);
 
-// Airflow's own colours of states.
+// Airflow's own colours of states; green is only what has been loaded.
 export function palette(status: string): string {
-  if (status === "succeeded" || status === "nothing_new") return "green";
-  if (status === "succeeded_with_rejects" || status === "awaiting_approval") return "orange";
+  if (status === "succeeded") return "green";
+  if (status === "nothing_new") return "teal";
+  if (status === "succeeded_with_rejects" || status === "awaiting_approval" || status === "late") return "orange";
   if (BAD.has(status)) return "red";
   return status === "running" || status === "waiting" ? "blue" : "gray";
 }
