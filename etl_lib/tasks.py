@@ -84,7 +84,7 @@ class ExtractOperator(ClientOperator):
             is_loaded,
             nothing_new,
             recorded,
-            refuse_in_blackout,
+            refuse_if_paused,
         )
 
         with airflow_outcome():
@@ -100,7 +100,7 @@ class ExtractOperator(ClientOperator):
                 return
             with recorded(run, "extract"):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
-                refuse_in_blackout(run, resolved)
+                refuse_if_paused(run, resolved)
             until = waits_until(context, resolved)
             if event is None and not look(resolved, source_of(resolved, project), None).whole:
                 Ledger(run.database_url).wait(run, "extract")

@@ -215,6 +215,16 @@ def open_holds(url: str, client_or_run: str) -> list[HeldDelivery]:
         )
 
 
+def open_holds_of(url: str, client_ids: Sequence[str]) -> list[HeldDelivery]:
+    """The open holds of these clients."""
+    with connected(url) as connection:
+        return _found(
+            connection,
+            "h.status = 'open' AND h.client_id = ANY (%s) ORDER BY h.client_id, h.hold_seq",
+            (list(client_ids),),
+        )
+
+
 def decide(
     url: str, client_id: str, hold_seq: int, status: HoldStatus, by: str, comment: str
 ) -> bool:
