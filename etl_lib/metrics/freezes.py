@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,6 +21,11 @@ class Freeze:
     reason: str
     frozen_by: str
     frozen_at: datetime
+
+    @classmethod
+    def of_json(cls, row: Mapping[str, str]) -> Freeze:
+        """A row of etl.freeze, as PostgreSQL writes it in JSON."""
+        return cls(**{**row, "frozen_at": datetime.fromisoformat(row["frozen_at"])})  # type: ignore[arg-type]
 
     @property
     def words(self) -> str:

@@ -30,6 +30,7 @@ from etl_lib.metrics.board import (
     run_report,
     runs_of,
 )
+from etl_lib.metrics.freezes import Freeze, freezes
 from etl_lib.metrics.holds import HoldStatus, decide
 from etl_lib.metrics.status import NEEDS_SOMEBODY, NOT_DUE, OPEN, WORDS, RunStatus
 from etl_lib.report import REJECTED_HEADER, rejected_cells
@@ -224,14 +225,15 @@ def create_app(host: Host, project: Project) -> FastAPI:
     def client(client_id: str, who: asks) -> History:
         """One client: who it is, its newest runs, feeds, deliveries, rejects by reason, holds, acts."""
         known = _known(directory, client_id, who)
-        now = datetime.now(UTC)
+        now, frozen = datetime.now(UTC), freezes(url()).get(client_id)
         history: dict[str, Any] = client_history(url(), client_id)
         history["rejects"] = [
             {**row, "meaning": _meaning(row["code"])} for row in history["rejects"]
         ]
         return History.model_validate(
             {
-                "client": directory.facts(known, now), "words": WORDS, "generated_at": now,
+                "client": {**directory.facts(known, now), "frozen": frozen.sentence if frozen else ""},
+                "words": WORDS, "generated_at": now,
                 "may_act": who.may_act(client_id), "paused": client_id in host.paused(),
                 "guide_url": None, "acts": acts_of(url(), client_id), **history,
             }
@@ -382,6 +384,7 @@ def _card(
 ) -> dict[str, Any]:
     """A row of the list: a client without a run on the day is not due, and keeps its last words."""
     started, taken = row["started_at"], row.pop("taken") or {}
+    frozen = row.pop("frozen")
     still = row["status"] in OPEN and row["status"] != RunStatus.AWAITING_APPROVAL
     held = row["status"] == RunStatus.AWAITING_APPROVAL
     ran = started is not None and (started.astimezone(UTC).date() == day or still or held)
@@ -400,6 +403,7 @@ def _card(
         "environment": row["environment"] or environment,
         "needs_somebody": status in NEEDS_SOMEBODY and not acknowledged and not snoozed,
         "paused": paused,
+        "frozen": Freeze.of_json(frozen).sentence if frozen else "",
         "recent": row["recent"] or [],
         "acknowledged": _taken(acknowledged),
         "snoozed": _taken(snoozed),

@@ -32,6 +32,7 @@ export type Client = {
   next_run_at: string | null;
   broken: string;
   pause: string;
+  frozen: string;
   operators: string[];
 };
 
