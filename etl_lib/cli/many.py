@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from etl_lib.cli.decide import who
 from etl_lib.cli.run import local_run
@@ -200,15 +201,9 @@ def _show(order: Order, as_json: bool) -> None:
     if not token:
         console.print("There is nothing to do.")
         return
-    number = len(proposal.items)
-    console.print(
-        f"Nothing was changed. {_counted(number)} would be. To do exactly this, within the hour:"
-    )
+    number = f"{len(proposal.items):,} in all"
+    console.print(f"Nothing was changed. To do exactly this, {number}, within the hour:")
     typer.echo(f"    etl many apply {token}")
-
-
-def _counted(number: int) -> str:
-    return "1 client" if number == 1 else f"{number:,} of these"
 
 
 def _table(items: Sequence[Item]) -> Table:
@@ -217,7 +212,9 @@ def _table(items: Sequence[Item]) -> Table:
     for item in items:
         status = WORDS.get(item.status, item.status)
         run = str(item.run) if item.run else item.run_id
-        table.add_row(item.client_id, run, status, item.why, item.what)
+        # as text: a reason in [brackets] is no markup
+        cells = (item.client_id, run, status, item.why, item.what)
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 

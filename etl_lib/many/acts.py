@@ -101,8 +101,8 @@ class Decide(ActOnMany):
         gone = sum(count.deleted_by_row + count.deleted_by_absence for count in hold.counts)
         would = f"load: {new:,} new, {changed:,} changed, {gone:,} deleted"
         return Item(
-            client_id=hold.client_id, key=key, mark=hold.plan_digest, run_id=hold.run_id,
-            status="awaiting_approval", why=hold.words,
+            client_id=hold.client_id, key=key, mark=hold.plan_digest, run=hold.run_seq, run_id=hold.run_id,
+            status="awaiting_approval", why=_reasons(hold),
             what=would if self.order.act == "approve" else "refuse: nothing is changed",
         )  # fmt: skip
 
@@ -236,6 +236,12 @@ def _unfrozen(missed: int) -> str:
         return "unfreeze"
     runs = "1 run was" if missed == 1 else f"{missed:,} runs were"
     return f"unfreeze; {runs} left out meanwhile: `etl many rerun --code FROZEN`"
+
+
+def _reasons(hold: HeldDelivery) -> str:
+    """The first reason, and how many there are beside it."""
+    first, *more = dict.fromkeys(str(reason["text"]) for reason in hold.reasons)
+    return f"{first} ({len(more)} more)" if more else first
 
 
 def _key(client_id: str, kind: str, number: int) -> str:

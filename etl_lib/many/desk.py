@@ -52,18 +52,18 @@ def show(desk: Desk, order: Order) -> tuple[Proposal, str]:
 def apply(desk: Desk, token: str) -> Iterator[Ended]:
     """Do what was shown under the token, item by item, and say what became of each.
 
-    What does not stand any more as it was shown is left out, and what came since is not touched. A
-    failed item does not stop the others. When it is broken off, the same token does the rest. Raises
-    NotNow (NOT_AS_SHOWN) when nothing can be done under the token.
+    Each is looked at again first: what does not stand any more as it was shown is left out, and what
+    came since is not touched. A failed item does not stop the others. When it is broken off, the same
+    token does the rest. Raises NotNow (NOT_AS_SHOWN) when nothing can be done under the token.
     """
     migrate_if_needed(desk.url, desk.project.entities)
     with shown.taken(desk.url, token) as kept:
         order = Order.model_validate(kept.ordered)
-        act = _ACTS[order.act](order, desk)
-        now = act.look(trial=False)
         for place, given in kept.items.items():
             item = Item.model_validate(given)
-            ended = _changed(item, now) or _done(act, item)
+            of_client = order.model_copy(update={"clients": (item.client_id,)})
+            act = _ACTS[order.act](of_client, desk)
+            ended = _changed(item, act.look(trial=False)) or _done(act, item)
             shown.settle(desk.url, token, place, ended.fate, ended.said)
             yield ended
         shown.finish(desk.url, token, desk.by)

@@ -36,6 +36,7 @@ class HeldDelivery:
 
     hold_seq: int
     client_id: str
+    run_seq: int
     dag_id: str
     run_id: str
     delivery_id: str
@@ -91,7 +92,7 @@ class Plan:
 
 
 _HOLD = """
-SELECT h.hold_seq, h.client_id, r.dag_id, r.run_id, h.delivery_id, h.delivery_seq, h.reasons, h.plan,
+SELECT h.hold_seq, h.client_id, h.run_seq, r.dag_id, r.run_id, h.delivery_id, h.delivery_seq, h.reasons, h.plan,
        h.plan_digest, h.status, h.opened_at, h.lapses_at, h.decided_at, h.decided_by, h.comment
 FROM etl.hold h JOIN etl.run r USING (run_seq) WHERE """
 
