@@ -75,7 +75,6 @@ def test_a_template_is_frozen_as_shown_and_then_loads_nothing_until_unfrozen(
     assert lakeside.query("SELECT code FROM etl.run_message") == [("FROZEN",)]
     looked = etl("run", "lakeside", *files, "--dry-run")
     assert (looked.code, "Would load" in looked.json["sentence"]) == (0, True)
-    assert etl("replay", "1", "--dry-run").code == 2  # the frozen run has no delivery of its own
 
     again = etl(*words, "--json").json
     assert (again["items"], again["token"]) == ([], None)
@@ -91,6 +90,13 @@ def test_a_template_is_frozen_as_shown_and_then_loads_nothing_until_unfrozen(
     assert lakeside.query("SELECT client_id FROM etl.freeze ORDER BY 1") == [
         ("maple_street",), ("metro",),
     ]  # fmt: skip
+
+    once_more = etl("many", "freeze", "--client", "lakeside", "--reason", "Again", "--json").json
+    assert etl("many", "apply", once_more["token"]).code == 0
+    [(loaded,)] = lakeside.query("SELECT run_seq FROM etl.load")
+    replayed = etl("replay", str(loaded), "--json")
+    assert (replayed.code, "Again." in replayed.json["sentence"]) == (1, True)
+    assert (etl("undo", str(loaded)).code, lakeside.rows()) == (0, 0)  # freeze, undo, mend
 
 
 def test_a_load_under_way_when_its_client_is_frozen_is_not_committed_and_the_school_hears_nothing(
