@@ -83,7 +83,7 @@ class Refused(EtlError):
 
 
 class Paused(EtlError):
-    """The mapping says that nothing is loaded on this day."""
+    """Nothing is loaded for this client: the mapping says so for this day, or a person has frozen it."""
 
 
 class NotNow(EtlError):

@@ -435,6 +435,13 @@ _ALL = (
         "The mapping says that nothing is loaded on these days; nothing was changed.",
         "Nothing to do: the first run after the pause loads what has come.",
     ),
+    Message(
+        "FROZEN",
+        Level.WARNING,
+        Owner.ON_CALL,
+        "A person has frozen the client: nothing is loaded until somebody ends that; nothing was changed.",
+        "When the reason is gone: `etl many unfreeze`; then run again what was left out, with `etl many rerun`.",
+    ),
     # --- once more, out of the archive ------------------------------------------------------------------
     Message(
         "FROM_ARCHIVE",
@@ -568,6 +575,22 @@ _ALL = (
         "REPORT_LOST",
         "The delivery was loaded, but the report for the school was not written.",
         "Clear the task report; nothing is loaded twice.",
+    ),
+    # --- many clients at once ----------------------------------------------------------------------------
+    _system(
+        "AIRFLOW_UNAVAILABLE",
+        "Airflow's own database does not answer, or this machine does not know where it is.",
+        "Call the command where Airflow runs: with AIRFLOW_HOME, or AIRFLOW__DATABASE__SQL_ALCHEMY_CONN, set.",
+    ),
+    _system(
+        "SELECTION_INVALID",
+        "What is to be acted on is not said, or names something that is not there.",
+        "Correct the option that the message names; nothing was looked at and nothing was changed.",
+    ),
+    _system(
+        "NOT_AS_SHOWN",
+        "What was shown can no longer be done as it was shown.",
+        "Look again, with the command that showed it; then apply what that shows.",
     ),
     # --- undo and reconcile ------------------------------------------------------------------------------
     Message(

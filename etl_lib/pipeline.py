@@ -20,6 +20,7 @@ from etl_lib.metrics.archived import (
     set_aside,
     take_up,
 )
+from etl_lib.metrics.freezes import must_not_be_frozen
 from etl_lib.metrics.holds import (
     HoldStatus,
     decide,
@@ -89,7 +90,7 @@ def do_extract(
             return known
         ledger = Ledger(run.database_url)
         resolved = frozen_mapping(run, resolve)
-        refuse_in_blackout(run, resolved)
+        refuse_if_paused(run, resolved)
         source = source_of(resolved)
         current = ledger.current(run.client_id)
         try:
@@ -108,11 +109,17 @@ def do_extract(
         return _kept(run, "extract", extracted)
 
 
-def refuse_in_blackout(run: Run, resolved: ResolvedMapping) -> None:
-    """Raise Paused on a day on which the mapping lets nothing load; a dry run may always look."""
+def refuse_if_paused(run: Run, resolved: ResolvedMapping) -> None:
+    """Raise Paused for a frozen client, and on a day on which the mapping lets nothing load.
+
+    A dry run may always look.
+    """
+    if run.wishes.dry_run:
+        return
+    must_not_be_frozen(run.database_url, run.client_id)
     mapping = resolved.mapping
     pause = mapping.blackout_on(mapping.local_date(run.started_at))
-    if pause and not run.wishes.dry_run:
+    if pause:
         raise Paused.of("BLACKOUT", f"Nothing is loaded {pause.words}.")
 
 
@@ -131,7 +138,7 @@ def do_extract_again(
         if known := _remembered(run, Extracted, "extract"):
             return known
         wishes, ledger = run.wishes, Ledger(run.database_url)
-        refuse_in_blackout(run, resolve())
+        refuse_if_paused(run, resolve())
         found = _wanted_delivery(run, resolve)
         take_up(run.database_url, run.dag_id, run.run_id, found.delivery_seq)
         lines = rejected_lines(run.database_url, found) if wishes.only_rejects else None

@@ -86,7 +86,7 @@ class ExtractOperator(ClientOperator):
             is_loaded,
             nothing_new,
             recorded,
-            refuse_in_blackout,
+            refuse_if_paused,
         )
 
         with airflow_outcome():
@@ -102,7 +102,7 @@ class ExtractOperator(ClientOperator):
                 return
             with recorded(run, "extract"):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
-                refuse_in_blackout(run, resolved)
+                refuse_if_paused(run, resolved)
             waits, now = wait_of(context, resolved), datetime.now(UTC)
             loaded = known_files(run, resolved, waits)
             if (

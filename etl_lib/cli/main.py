@@ -9,6 +9,7 @@ import typer
 from etl_lib.cli.check import check, schema
 from etl_lib.cli.decide import approve, refuse
 from etl_lib.cli.docs import docs
+from etl_lib.cli.many import many
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.read import read
 from etl_lib.cli.reconcile import expire, reconcile
@@ -38,6 +39,7 @@ app.command()(expire)
 app.command()(roles)
 app.command()(approve)
 app.command()(refuse)
+app.add_typer(many, name="many")
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from etl_lib.load.renames import change_ids
 from etl_lib.load.staging import Staged, stage
 from etl_lib.load.tables import table
 from etl_lib.manifest import Counts, Extracted, Hold, Loaded, Transformed, Validated, masked
+from etl_lib.metrics.freezes import must_not_be_frozen_now
 from etl_lib.metrics.holds import Plan, settle_older
 from etl_lib.metrics.ledger import (
     RejectedRow,
@@ -59,8 +60,9 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
     A run that has been loaded before gets its recorded counts and changes nothing. A dry run is the
     same transaction, always rolled back, with samples. Raises NeedsApproval over a hold limit (the
     hold is recorded, nothing is changed), Refused when a person has refused this very plan,
-    AskTheSchool over a fail limit, Superseded for a full delivery older than the loaded one or one
-    that waits, TryAgain when the database or the client's lock is not free.
+    AskTheSchool over a fail limit, Paused for a client that is or gets frozen, Superseded for a full
+    delivery older than the loaded one or one that waits, TryAgain when the database or the client's
+    lock is not free.
     """
     delivery, resolved = extracted.delivery, extracted.resolved
     with connected(run.database_url) as connection:
@@ -75,6 +77,7 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
             if plan.loaded.holds and not is_approved(connection, run, extracted, plan):
                 raise _Rollback(plan)
             settle_older(connection, run, delivery, _all_full(resolved))
+            must_not_be_frozen_now(connection, run.client_id, until_commit=True)
             return plan
     except _Rollback as rolled_back:
         plan = rolled_back.plan
@@ -100,6 +103,8 @@ def _lock_and_look(connection: Connection, run: Run, extracted: Extracted) -> Lo
     lock_client(connection, run.client_id)
     if done := recorded_load(connection, run):
         return done
+    if not run.wishes.dry_run:
+        must_not_be_frozen_now(connection, run.client_id, until_commit=False)
     current = current_delivery(connection, run.client_id)
     if (
         current

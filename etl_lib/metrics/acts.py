@@ -1,4 +1,4 @@
-"""What people do about a client: acknowledge, note, snooze, check now, decide, look a record up; all recorded."""
+"""What people do about a client: acknowledge, snooze, run again, decide, freeze, look up; all recorded."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class Act(StrEnum):
     DOWNLOAD = "download"
     APPROVE = "approve"
     REFUSE = "refuse"
+    RERUN = "rerun"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
 
 
 def record_act(

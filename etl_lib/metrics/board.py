@@ -29,7 +29,7 @@ _HOLD = """h.hold_seq, r.run_id, h.reasons, h.opened_at, h.lapses_at, h.decided_
 # The cost grows with the clients asked for: each look goes down the index run_client.
 _NEWEST = f"""
 SELECT wanted.client_id, newest.*, shown.sent_at, good.last_success_at, good.usual_duration_s, recent.recent,
-       taken.taken
+       taken.taken, (SELECT to_jsonb(f) FROM etl.freeze f WHERE f.client_id = wanted.client_id) AS frozen
 FROM unnest(%(clients)s::text[]) AS wanted(client_id)
 LEFT JOIN LATERAL (
     SELECT {_RUN}, stage.stage, stage.rows, stage.rows_total
@@ -82,7 +82,8 @@ def newest_runs(url: str, client_ids: Sequence[str], day: date | None = None) ->
     UTC) with its counts, its last success, its usual duration in s, and `recent`, oldest first:
     [run_id, status, started_at, read, duration_s] of its last 14 runs. `sent_at`: when the school put
     the delivery there that is loaded, or the same files again. `taken`: by kind of act
-    (acknowledge, snooze, note) the last one: run_seq, by, at, text, until_at."""
+    (acknowledge, snooze, note) the last one: run_seq, by, at, text, until_at.
+    `frozen`: the freeze that holds."""
     with connected(url) as connection:
         return _rows(connection, _NEWEST, {"clients": list(client_ids), "day": day})
 

@@ -36,6 +36,7 @@ class HeldDelivery:
 
     hold_seq: int
     client_id: str
+    run_seq: int
     dag_id: str
     run_id: str
     delivery_id: str
@@ -93,7 +94,7 @@ class Plan:
 
 
 _HOLD = """
-SELECT h.hold_seq, h.client_id, r.dag_id, r.run_id, h.delivery_id, h.delivery_seq, h.reasons, h.plan,
+SELECT h.hold_seq, h.client_id, h.run_seq, r.dag_id, r.run_id, h.delivery_id, h.delivery_seq, h.reasons, h.plan,
        h.plan_digest, h.status, h.opened_at, h.lapses_at, h.decided_at, h.decided_by, h.comment,
        h.headline, h.body
 FROM etl.hold h JOIN etl.run r USING (run_seq) WHERE """
@@ -217,6 +218,16 @@ def open_holds(url: str, client_or_run: str) -> list[HeldDelivery]:
             connection,
             "h.status = 'open' AND (h.client_id = %s OR r.run_id = %s) ORDER BY h.hold_seq",
             (client_or_run, client_or_run),
+        )
+
+
+def open_holds_of(url: str, client_ids: Sequence[str]) -> list[HeldDelivery]:
+    """The open holds of these clients."""
+    with connected(url) as connection:
+        return _found(
+            connection,
+            "h.status = 'open' AND h.client_id = ANY (%s) ORDER BY h.client_id, h.hold_seq",
+            (list(client_ids),),
         )
 
 

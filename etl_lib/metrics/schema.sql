@@ -217,4 +217,33 @@ CREATE TABLE IF NOT EXISTS etl.act (
     until_at  timestamptz
 );
 CREATE INDEX IF NOT EXISTS act_client ON etl.act (client_id, at DESC);
+
+-- Acts on many clients at once: what was ordered and shown to whom, and what became of each item of it.
+-- outcome: done, failed, left_out; null: not yet. An item is one client's run, hold or freeze.
+CREATE TABLE IF NOT EXISTS etl.many (
+    token      text        PRIMARY KEY,
+    ordered    jsonb       NOT NULL,
+    shown_by   text        NOT NULL,
+    shown_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    applied_by text,
+    applied_at timestamptz
+);
+CREATE TABLE IF NOT EXISTS etl.many_item (
+    token     text        NOT NULL REFERENCES etl.many ON DELETE CASCADE,
+    place     integer     NOT NULL,
+    client_id text        NOT NULL,
+    item      jsonb       NOT NULL,
+    outcome   text,
+    said      text        NOT NULL DEFAULT '',
+    ended_at  timestamptz,
+    PRIMARY KEY (token, place)
+);
+
+-- Clients for which nothing is loaded until somebody ends the freeze; what was is in etl.act.
+CREATE TABLE IF NOT EXISTS etl.freeze (
+    client_id text        PRIMARY KEY,
+    reason    text        NOT NULL,
+    frozen_by text        NOT NULL,
+    frozen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 REVOKE ALL ON etl.rejected_row, etl.history FROM PUBLIC;

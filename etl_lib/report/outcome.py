@@ -30,6 +30,7 @@ STATUS_OF_CODE = {
     "HOLD_ENDED": RunStatus.REFUSED,
     "SUPERSEDED": RunStatus.SUPERSEDED,
     "BLACKOUT": RunStatus.SUPERSEDED,
+    "FROZEN": RunStatus.SUPERSEDED,
     "NOTHING_NEW": RunStatus.NOTHING_NEW,
 }
 
@@ -75,8 +76,11 @@ def report(
     if extracted is not None or loaded is None:  # else reported before: its stage files are gone
         ledger.record_rejects(run, rejects)
     files: tuple[str, ...] = ()
-    answers = extracted is not None and status != RunStatus.NOTHING_NEW and not run.wishes.dry_run
-    if answers and extracted is not None:
+    answers = status != RunStatus.NOTHING_NEW and not run.wishes.dry_run
+    frozen = any(
+        fault.code == "FROZEN" for fault in faults
+    )  # our own affair: no word to the school
+    if extracted is not None and answers and not frozen:
         rows = [row for rows in rejects.values() for row in rows]
         name = delivery_name(extracted.delivery)
         files = write_reports(

@@ -30,6 +30,7 @@ class ClientFacts(Answer):
     pause: str = Field(
         "", description="Why the mapping lets nothing, or only new rows, load today."
     )
+    frozen: str = Field("", description="Who froze the client, when and why; empty: nobody.")
     operators: tuple[str, ...] = Field(
         (), description="Roles that may decide, beside administrators."
     )

@@ -31,6 +31,7 @@ from etl_lib.metrics.board import (
     run_report,
     runs_of,
 )
+from etl_lib.metrics.freezes import Freeze, freezes
 from etl_lib.metrics.holds import HoldStatus, decide
 from etl_lib.metrics.status import (
     GIVES_WAY_TO_OVERDUE,
@@ -235,7 +236,7 @@ def create_app(host: Host, project: Project) -> FastAPI:
     def client(client_id: str, who: asks) -> History:
         """One client: who it is, its newest runs, feeds, deliveries, rejects by reason, holds, acts."""
         known = _known(directory, client_id, who)
-        now = datetime.now(UTC)
+        now, frozen = datetime.now(UTC), freezes(url()).get(client_id)
         history: dict[str, Any] = client_history(url(), client_id)
         sent = history.pop("sent")
         overdue = known.overdue(sent[0]["sent_at"] if sent else None, now)
@@ -244,7 +245,8 @@ def create_app(host: Host, project: Project) -> FastAPI:
         ]
         return History.model_validate(
             {
-                "client": directory.facts(known, now), "words": WORDS, "generated_at": now,
+                "client": {**directory.facts(known, now), "frozen": frozen.sentence if frozen else ""},
+                "words": WORDS, "generated_at": now,
                 "may_act": who.may_act(client_id), "paused": client_id in host.paused(),
                 "overdue": overdue.sentence if overdue else "", "guide_url": None,
                 "acts": acts_of(url(), client_id), **history,
@@ -401,6 +403,7 @@ def _card(
     """
     started, taken = row["started_at"], row.pop("taken") or {}
     still = row["status"] in (*OPEN, LATE) and row["status"] != RunStatus.AWAITING_APPROVAL
+    frozen = row.pop("frozen")
     held = row["status"] == RunStatus.AWAITING_APPROVAL
     ran = started is not None and (started.astimezone(UTC).date() == day or still or held)
     status = RunStatus.FAILED if row["broken"] else row["status"] if ran else NOT_DUE
@@ -423,6 +426,7 @@ def _card(
         "environment": row["environment"] or environment,
         "needs_somebody": status in NEEDS_SOMEBODY and not acknowledged and not snoozed,
         "paused": paused,
+        "frozen": Freeze.of_json(frozen).sentence if frozen else "",
         "recent": row["recent"] or [],
         "acknowledged": _taken(acknowledged),
         "snoozed": _taken(snoozed),

@@ -22,7 +22,8 @@ from local_stack.stack import Stack
 GOOD, BROKEN, SILENT, KILLED = "lakeside", "broken_school", "silent_school", "killed_school"
 PATIENT = "patient_school"  # waits for files longer than a test
 HELD = "held_school"  # any change of its rows waits for a person
-SCHOOLS = (GOOD, BROKEN, SILENT, KILLED, PATIENT, HELD)
+LATE, STOPPED = "late_school", "stopped_school"  # their failed runs run again
+SCHOOLS = (GOOD, BROKEN, SILENT, KILLED, PATIENT, HELD, LATE, STOPPED)
 _ENDED = ("success", "failed")
 
 
@@ -100,7 +101,10 @@ def airflow(
     (mappings / f"{GOOD}.yaml").write_text(text)
     (mappings / f"{BROKEN}.yaml").write_text(text + "scedule: daily\n")
     every_day = "calendar: {sends_on: [mon, tue, wed, thu, fri, sat, sun]}\n"
-    (mappings / f"{SILENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 5}\n" + every_day)
+    for client_id in (SILENT, LATE, STOPPED):
+        (mappings / f"{client_id}.yaml").write_text(
+            text + "delivery: {wait_by_hand_s: 5}\n" + every_day
+        )
     (mappings / f"{PATIENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 600}\n")
     (mappings / f"{KILLED}.yaml").write_text(text + "retries: 0\n")
     limits = "limits: {floor_rows: 0, hold: {updated_share: 0, deleted_share: 0}}\n"

@@ -17,6 +17,7 @@ from etl_lib.config.project import Project
 from etl_lib.errors import NotNow
 from etl_lib.load.tables import migrate_if_needed
 from etl_lib.messages import message
+from etl_lib.metrics.freezes import freeze
 from etl_lib.storage import Storage
 from etl_lib.view.answers import Board
 from etl_lib.view.api import Host, Visitor, create_app
@@ -408,3 +409,19 @@ def test_a_database_that_is_away_is_said_without_its_address(visit: Visit) -> No
     assert answer.status_code == 503
     assert "secret-word" not in answer.text
     assert "database" in answer.text
+
+
+def test_a_frozen_client_says_so_in_the_list_and_on_its_page(
+    asked: Asked, database_url: str
+) -> None:
+    assert asked("/api/clients/metro").json()["client"]["frozen"] == ""
+    freeze(database_url, "metro", "ana", "Wrong grades")
+    said = asked("/api/clients/metro").json()["client"]["frozen"]
+    assert said.startswith("Nothing is loaded: frozen by ana on ")
+    assert said.endswith("Wrong grades.")
+    cards = {card["client_id"]: card["frozen"] for card in asked("/api/clients").json()["clients"]}
+    assert cards == {"ashford": "", "lakeside": "", "metro": said}
+    acts = asked("/api/clients/metro").json()["acts"]
+    assert [(act["kind"], act["by"], act["text"]) for act in acts] == [
+        ("freeze", "ana", "Wrong grades")
+    ]

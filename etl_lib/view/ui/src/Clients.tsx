@@ -78,7 +78,7 @@ const columnsFor = (words: Board["words"], narrow: boolean) => [
   column.accessor("client", { header: "School", meta: { width: 168 } satisfies Meta, cell: ({ row: { original: card } }) => (
     <>
       <Link to={clientPage(card.client_id)}>{card.client}</Link>
-      <Text fontSize="xs" color="fg.muted">{card.sis}{card.paused ? ", paused" : ""}</Text>
+      <Text fontSize="xs" color="fg.muted">{card.sis}{card.paused ? ", paused" : ""}{card.frozen && <Text as="span" fontWeight="semibold" color="fg" title={card.frozen}>, frozen</Text>}</Text>
       {narrow && <Said card={card} />}
     </>
   ) }),

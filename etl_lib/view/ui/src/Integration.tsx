@@ -67,6 +67,7 @@ export function Integration({ dagId = "" }: { dagId?: string }) {
       </Text>
       {client.broken && <Notice status="error" title="The mapping has a mistake; a data engineer corrects it.">{client.broken}</Notice>}
       {data.overdue && <Notice status="warning" title="A delivery is missing">{data.overdue}</Notice>}
+      {client.frozen && <Notice status="warning" title="Frozen by a person">{client.frozen}</Notice>}
       {client.pause && <Notice status="info" title="Paused by the mapping">{client.pause}</Notice>}
       {data.holds.map((hold) => (
         <Hold key={hold.hold_seq} clientId={client.client_id} hold={hold} mayAct={data.may_act} deciders={client.operators} done={again}>

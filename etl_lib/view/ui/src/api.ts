@@ -33,6 +33,7 @@ export type Client = {
   broken: string;
   pause: string;
   expected: string;
+  frozen: string;
   operators: string[];
 };
 
