@@ -39,6 +39,7 @@ def results(title: str, runs: Sequence[RunSummary]) -> Table:
 
 def _said(run: RunSummary) -> str:
     words = run.status.replace("_", " ")
-    if run.status in GREEN:
+    if run.status in GREEN and run.status != RunStatus.NOTHING_NEW:
         return f"[green]{words}[/green]"
-    return words if run.status in (RunStatus.RUNNING, RunStatus.WAITING) else f"[red]{words}[/red]"
+    plain = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.NOTHING_NEW, RunStatus.NOT_EXPECTED)
+    return words if run.status in plain else f"[red]{words}[/red]"

@@ -37,6 +37,8 @@ NEEDS_SOMEBODY = frozenset(
         STALE,
     }
 )
+# A run's own words about files that are not loaded; that they are missing is not said beside.
+SPEAKS_FOR_ITSELF = frozenset({RunStatus.FAILED, RunStatus.AWAITING_APPROVAL, RunStatus.REFUSED})
 # Over these a delivery that is overdue is shown; over all others the run's own status.
 GIVES_WAY_TO_OVERDUE = frozenset(
     {

@@ -6,7 +6,7 @@ import hashlib
 import io
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -39,6 +39,7 @@ from etl_lib.metrics.status import (
     NEEDS_SOMEBODY,
     NOT_DUE,
     OPEN,
+    SPEAKS_FOR_ITSELF,
     STALE,
     WORDS,
     RunStatus,
@@ -240,6 +241,8 @@ def create_app(host: Host, project: Project) -> FastAPI:
         history: dict[str, Any] = client_history(url(), client_id)
         sent = history.pop("sent")
         overdue = known.overdue(sent[0]["sent_at"] if sent else None, now)
+        if overdue and _speaks_for_itself(history["runs"], overdue):
+            overdue = None
         history["rejects"] = [
             {**row, "meaning": _meaning(row["code"])} for row in history["rejects"]
         ]
@@ -422,7 +425,7 @@ def _card(
         "status": status,
         "last_status": row["status"],
         "sentence": sentence,
-        "overdue": overdue.sentence if overdue else "",
+        "overdue": overdue.sentence if overdue and status not in SPEAKS_FOR_ITSELF else "",
         "environment": row["environment"] or environment,
         "needs_somebody": status in NEEDS_SOMEBODY and not acknowledged and not snoozed,
         "paused": paused,
@@ -433,6 +436,17 @@ def _card(
         "note": _taken(taken.get(Act.NOTE)),
     }
     return {name: card[name] for name in Card.model_fields}
+
+
+def _speaks_for_itself(runs: Sequence[Mapping[str, Any]], overdue: Overdue) -> bool:
+    """Whether a run of the missing delivery's own night says what became of it; `runs` newest first."""
+    newest = next((run for run in runs if not run["dry_run"]), None)
+    since = overdue.given_up_at - timedelta(days=1)
+    return (
+        newest is not None
+        and newest["status"] in SPEAKS_FOR_ITSELF
+        and newest["started_at"] > since
+    )
 
 
 def _why_not_looked(overdue: Overdue, last_run_at: datetime | None, paused: bool) -> str:

@@ -152,8 +152,14 @@ def test_a_missing_delivery_is_said_before_what_went_well_and_after_what_went_wr
     cards = schools.cards()
     assert {name.removeprefix("s_"): card["status"] for name, card in cards.items()} == ran
     assert cards["s_nothing_new"]["sentence"] == since(2)
-    failed = cards["s_failed"]
-    assert (failed["sentence"], failed["overdue"]) == ("As the run says.", since(2))
+    missing, failed = cards["s_not_received"], cards["s_failed"]
+    assert (missing["sentence"], missing["overdue"]) == ("As the run says.", since(2))
+    # its files came, and what became of them is said by the run
+    assert (failed["sentence"], failed["overdue"]) == ("As the run says.", "")
+    about = {name: schools.client.get(f"/api/clients/{name}").json()["overdue"] for name in cards}
+    assert [name for name, words in about.items() if not words] == [
+        "s_awaiting_approval", "s_failed", "s_refused",
+    ]  # fmt: skip
     assert cards["s_nothing_new"]["last_status"] == "nothing_new"
 
 

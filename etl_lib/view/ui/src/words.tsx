@@ -45,10 +45,9 @@ export const SIGNS: Record<string, string> = {
 export const NEEDS = ["failed", "not_received", "stale", "awaiting_approval", "refused"];
 export const BAD = new Set(["failed", "not_received", "stale", "refused"]);
 
-// Airflow's own colours of states; green is only what has been loaded.
+// Airflow's own colours of states; only what has been loaded is green, what has loaded nothing is gray.
 export function palette(status: string): string {
   if (status === "succeeded") return "green";
-  if (status === "nothing_new") return "teal";
   if (status === "succeeded_with_rejects" || status === "awaiting_approval" || status === "late") return "orange";
   if (BAD.has(status)) return "red";
   return status === "running" || status === "waiting" ? "blue" : "gray";
