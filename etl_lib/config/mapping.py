@@ -685,6 +685,11 @@ class Mapping(Model):
         description="How often a task is repeated when something does not answer.",
     )
     revision: int = Field(0, ge=0, description="Raise by hand to load the same files once more.")
+    change_detection: Literal["rows", "files", "off"] = Field(
+        "rows",
+        description="What is not loaded again: identical deliveries and rows that have not changed; "
+        "`files`: only identical deliveries; `off`: nothing. The result is the same, slower.",
+    )
     precedence: dict[Name, tuple[Name, ...]] = Field(
         default_factory=dict,
         description="Entity to feeds: which feed's word counts for a column that several write.",
