@@ -7,7 +7,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,10 +22,10 @@ from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.database import connected
 from etl_lib.errors import CannotUndo, EtlError
 from etl_lib.extract import LocalSource
-from etl_lib.manifest import Transformed, keys_key
+from etl_lib.manifest import keys_key
 from etl_lib.metrics.undone import forget_changes
 from etl_lib.pipeline import run_all, undo_all
-from etl_lib.run import Run, Wishes
+from etl_lib.run import Progress, Run, Wishes
 from etl_lib.storage import Storage
 
 EXAMPLES = int(os.environ.get("ETL_HISTORIES", "6"))  # thousands by hand
@@ -85,7 +85,8 @@ feeds:
     entities:
       person:
         deleted_when: {{status: gone}}
-        columns: {{person_id: id, username: login, given_name: {{from: given, blank: keep}}, home_id: home, level: level}}
+        columns: {{person_id: id, username: login, given_name: {{from: given, blank: keep}}, home_id: home,
+                  level: level}}
   births:
     file: births.csv
     required: false
@@ -196,7 +197,7 @@ class Client:
     client_id: str
     number: int = 0
     run_ids: list[str] = field(default_factory=list)
-    left_out: int = 0
+    copied: int = 0  # rows that went through COPY, over all runs
 
     def run(self, wishes: Wishes, kind: Any = "load") -> Run:
         self.number += 1
@@ -210,25 +211,23 @@ class Client:
 
     def load(self, files: Path | None, mapping: int, wishes: Wishes) -> list[Any]:
         """One whole run; what it says."""
-        run = self.run(wishes)
+        seen: list[Progress] = []
+        run = replace(self.run(wishes), progress=seen.append)
         resolved = self.mappings[mapping]
         source = LocalSource(files) if files else None
-        kept = run.workspace.at("transform")
         try:
             outcome, plan = run_all(run, self.project, lambda: resolved, source, _no_keys)
         except EtlError as error:
             return [sorted(fault.code for fault in error.faults)]
         if not wishes.dry_run and outcome.status in ("succeeded", "succeeded_with_rejects"):
             self.run_ids.append(run.run_id)
-        if kept.exists("manifest.json"):
-            transformed = Transformed.model_validate_json(kept.read_bytes("manifest.json"))
-            self.left_out += sum(fill.rows_unchanged for fill in transformed.fills)
+        self.copied += max((one.rows for one in seen if one.stage == "load"), default=0)
         keys = []
         if run.archive.exists(keys_key(run.run_id)) and not wishes.dry_run:
             with run.archive.reading(keys_key(run.run_id)) as stream:
                 keys = sorted(map(repr, pq.read_table(stream).to_pylist()))
         samples = len(plan.samples) if plan else 0
-        return [outcome.status, [c.model_dump() for c in outcome.counts], keys, samples]
+        return [outcome.status, sorted(map(repr, outcome.counts)), keys, samples]
 
     def undo(self) -> list[Any]:
         """Undo the last load that stands."""
@@ -240,7 +239,7 @@ class Client:
         except CannotUndo as error:
             return [sorted(fault.code for fault in error.faults)]
         self.run_ids.pop()
-        return [outcome.status, [c.model_dump() for c in outcome.counts]]
+        return [outcome.status, sorted(map(repr, outcome.counts))]
 
     def shows(self) -> dict[str, list[Any]]:
         """All that the database holds of the client; runs and changes counted from one."""
@@ -262,7 +261,7 @@ _QUERIES = {
     SELECT to_jsonb(t) - {_OURS} || jsonb_build_object('run', r.run, 'first', f.run, 'change', c.change)
     FROM core.{entity} t LEFT JOIN runs r ON r.run_seq = t.run_seq LEFT JOIN runs f ON f.run_seq = t.first_run_seq
     LEFT JOIN changes c ON c.change_seq = t.change_seq
-    WHERE t.client_id = %(client)s ORDER BY t.{entity}_id"""  # noqa: S608
+    WHERE t.client_id = %(client)s ORDER BY t.{entity}_id"""
     for entity in _ENTITIES
 }  # fmt: skip
 for _entity in _ENTITIES:  # when it was deleted is the clock's matter, that it was is not
@@ -271,13 +270,13 @@ for _entity in _ENTITIES:  # when it was deleted is the clock's matter, that it 
     )  # fmt: skip
 _QUERIES["history"] = f"""{_RUNS}
     SELECT jsonb_build_array(r.run, h.feed, h.action, h.entity, h.key, h.columns, h.before - {_OURS} - 'deleted_at')
-    FROM etl.history h JOIN runs r USING (run_seq) WHERE h.client_id = %(client)s ORDER BY 1"""  # noqa: S608
+    FROM etl.history h JOIN runs r USING (run_seq) WHERE h.client_id = %(client)s ORDER BY 1"""
 _QUERIES["rejects"] = f"""{_RUNS}
     SELECT jsonb_build_array(r.run, x.feed, x.entity, x.file, x.line, x.key, x."column", x.code)
-    FROM etl.rejected_row x JOIN runs r USING (run_seq) ORDER BY 1"""  # noqa: S608
+    FROM etl.rejected_row x JOIN runs r USING (run_seq) ORDER BY 1"""
 _QUERIES["messages"] = f"""{_RUNS}
     SELECT jsonb_build_array(r.run, m.stage, m.code) FROM etl.run_message m JOIN runs r USING (run_seq) ORDER BY 1
-    """  # noqa: S608
+    """
 _QUERIES["state"] = """
     SELECT jsonb_build_array(feed, delivery_seq, rows_read) FROM etl.feed_state WHERE client_id = %(client)s ORDER BY 1
     """
@@ -289,7 +288,7 @@ def _no_keys() -> Any:
 
 @dataclass
 class Pair:
-    """The same school twice: one with its rows compared, one without: only identical deliveries are nothing new to it."""
+    """The same school twice: the rows of one are compared, to the other only identical files are nothing new."""
 
     folder: Path
     clients: Sequence[Client]
@@ -436,7 +435,7 @@ def play(url: str, home: Path, steps: Sequence[Step]) -> Pair:
     try:
         for number, step in enumerate(steps):
             said = pair.do(step)
-            assert said[0] == said[1], f"step {number}: {step}"
+            assert said[0] == said[1], f"step {number}: {step}: {said}"
             with_it, without = (client.shows() for client in pair.clients)
             for name in with_it:
                 assert with_it[name] == without[name], f"step {number}: {step}, {name}"
@@ -450,7 +449,7 @@ LOAD = Step("load")
 
 @settings(
     max_examples=EXAMPLES, deadline=None, database=None,
-    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    derandomize=EXAMPLES < 100, phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(steps=st.lists(_steps, min_size=2, max_size=6))
@@ -458,3 +457,42 @@ def test_histories_end_the_same_with_and_without_change_detection(
     pairs: tuple[str, Path], steps: list[Step]
 ) -> None:
     play(*pairs, [LOAD, *steps])
+
+
+def edited(*edits: tuple[str, int, str], act: str = "load", mapping: int = 0) -> Step:
+    return Step(act, [Edit(*edit) for edit in edits], mapping)
+
+
+HISTORIES = {
+    "a_b_a_ends_as_a": (
+        [LOAD, edited(("people", 1, "other")), Step("first again")],
+        "given_name = 'Al' AND person_id = 'P1'",
+    ),
+    "a_record_that_two_lines_share_is_settled_as_ever": (
+        [LOAD, edited(("people", 1, "differing"), ("people", 2, "twice"))],
+        "person_id = 'P1'",
+    ),
+    "a_reference_that_vanishes_takes_its_unchanged_rows_along": (
+        [LOAD, edited(("people", 1, "deleted")), edited(("people", 1, "plain"))],
+        "person_id = 'P1' AND deleted_at IS NULL",
+    ),
+    "an_id_that_is_renamed_is_followed_by_unchanged_rows": (
+        [LOAD, edited(("people", 2, "other")), edited(("renames", 1, "plain"))],
+        "person_id = 'P7' AND deleted_at IS NULL",
+    ),
+    "after_an_undo_everything_is_looked_at": (
+        [LOAD, edited(("people", 1, "other")), Step("undo"), edited(("people", 2, "other"))],
+        "given_name = 'Bo' AND person_id = 'P1'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_a_history_ends_the_same(pairs: tuple[str, Path], name: str) -> None:
+    steps, condition = HISTORIES[name]
+    pair = play(*pairs, steps)
+    assert pair.clients[0].copied < pair.clients[1].copied, "no row was left out"
+    query = f"SELECT count(*) FROM core.person WHERE client_id = %s AND {condition}"
+    with psycopg.connect(pair.clients[0].url) as connection:
+        found = connection.execute(query.encode(), (pair.clients[0].client_id,)).fetchone()
+    assert found == (1,)

@@ -215,10 +215,13 @@ class _FillWork:
         if self.before is None:
             return ""
         wanted = snapshot_schema(schema, self.fill.entity.key, self.carried)
-        rows = pq.read_table(path, columns=wanted.names).select(wanted.names).cast(wanted)
-        whole = rows if unchanged is None else pa.concat_tables([unchanged, rows])
-        pq.write_table(whole, scratch / "snapshot", compression="lz4", use_dictionary=False,
-                       write_statistics=False)  # fmt: skip
+        with pq.ParquetWriter(
+            scratch / "snapshot", wanted, compression="lz4", use_dictionary=False, write_statistics=False
+        ) as writer:  # fmt: skip
+            if unchanged is not None:
+                writer.write_table(unchanged)
+            for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=wanted.names):
+                writer.write_table(pa.Table.from_batches([batch]).select(wanted.names).cast(wanted))
         key = f"transform/snapshot-{self.fill.name}.parquet"
         self.run.workspace.put_file(scratch / "snapshot", key)
         return key
