@@ -15,6 +15,7 @@ from etl_lib.run import folder_name
 #   file, line (int64; 0: the whole file), key (null when it cannot be read), column (null: the
 #   whole row), code (see messages.py). One line per fault; a row with two faults has two.
 REJECT_COLUMNS = ("file", "line", "key", "column", "code")
+ROW_HASH = "_hash"  # of a row's cells, in canonical rows and snapshots
 
 
 def keys_key(run_id: str) -> str:
@@ -34,6 +35,16 @@ def manifest_key(stage: str) -> str:
 def delivery_folder(delivery_seq: int, delivery_id: str) -> str:
     """Where the archive keeps what a delivery was (delivery.json) and how it was read (mapping.json)."""
     return f"deliveries/{delivery_seq}-{delivery_id[:12]}"
+
+
+SNAPSHOTS = (
+    "snapshots"  # the folder of the archive; objects in it go when a later load takes their place
+)
+
+
+def snapshot_key(run_id: str, feed: str, entity: str) -> str:
+    """Where the archive keeps the rows of a fill as a run has loaded them; see Snapshot."""
+    return f"{SNAPSHOTS}/{folder_name(run_id)}/{feed}.{entity}.parquet"
 
 
 def mapping_key(run_id: str) -> str:
@@ -193,6 +204,21 @@ class Validated(Model):
         return next(f for f in self.fills if (f.feed, f.entity) == (feed, entity))
 
 
+class Snapshot(Model):
+    """The rows of one (feed, entity) as the client's last load has left them; never those it rejected.
+
+    `key`: Parquet in the archive: ROW_HASH (16 bytes, of the row's cells), the entity's key, `_deleted`
+    (the row says of itself that it is deleted), and fields that are needed of unchanged rows too.
+    `basis`: what else decides what becomes of such a row; under another one the snapshot says nothing.
+    """
+
+    feed: str
+    entity: str
+    key: str
+    sha256: str
+    basis: str
+
+
 class TransformedFill(Model):
     """The canonical rows of one (feed, entity).
 
@@ -200,7 +226,10 @@ class TransformedFill(Model):
     (`columns`: id, text, enum: string; integer: int64; decimal: decimal128; boolean; date: date32;
     timestamp: timestamp[us, UTC]; arrays: list<string>), then `extra` (JSON text or null),
     `_deleted` bool, `_file` string, `_line` int64.
-    rows_in = rows_out + rows_rejected + rows_duplicate.
+    rows_in = rows_out + rows_rejected + rows_duplicate + rows_unchanged.
+    `snapshot_key`: the fill's snapshot as it is when the load rejects nothing, its first `rows_unchanged`
+    rows those that are not among the canonical ones, since they were loaded before; empty: not compared.
+    `base_key`: the snapshot in the archive that they were found in, `basis` see Snapshot.
     """
 
     feed: str
@@ -209,7 +238,11 @@ class TransformedFill(Model):
     rows_out: int
     rows_rejected: int
     rows_duplicate: int
+    rows_unchanged: int = 0
     rows_key: str
+    snapshot_key: str = ""
+    base_key: str = ""
+    basis: str = ""
     rejects_key: str
     columns: tuple[str, ...]
     defaulted: dict[str, tuple[str, ...]] = Field(

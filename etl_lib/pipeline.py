@@ -31,6 +31,7 @@ from etl_lib.metrics.holds import (
     settle_identical,
 )
 from etl_lib.metrics.ledger import Ledger
+from etl_lib.metrics.snapshots import last_snapshots
 from etl_lib.metrics.status import RunStatus
 from etl_lib.report import Outcome, report, status_of
 from etl_lib.report.question import Question
@@ -207,7 +208,8 @@ def do_transform(run: Run) -> Transformed:
     with recorded(run, "transform") as watched:
         extracted = _recalled(run, Extracted, "extract")
         validated = _recalled(run, Validated, "validate")
-        transformed = transform(watched, extracted, validated)
+        known = last_snapshots(run.database_url, run.client_id)
+        transformed = transform(watched, extracted, validated, known)
         Ledger(run.database_url).say(run, "transform", shared_values(transformed))
         return _kept(run, "transform", transformed)
 
@@ -224,7 +226,7 @@ def shared_values(transformed: Transformed) -> list[Fault]:
 def do_load(run: Run, answer: Answer | None = None) -> Plan:
     """Change the tables, or only plan to when the run is a dry one; `answer`: what a person, or the
     clock, said about the run's hold. Raises Refused or Superseded instead of planning again."""
-    from etl_lib.load import load, settle_answer
+    from etl_lib.load import RowsMoved, load, settle_answer
 
     with recorded(run, "load") as watched:
         if answer:
@@ -232,7 +234,13 @@ def do_load(run: Run, answer: Answer | None = None) -> Plan:
         extracted = _recalled(run, Extracted, "extract")
         validated = _recalled(run, Validated, "validate")
         transformed = _recalled(run, Transformed, "transform")
-        plan = load(watched, extracted, validated, transformed)
+        try:
+            plan = load(watched, extracted, validated, transformed)
+        except RowsMoved:
+            from etl_lib.transform import transform
+
+            whole = _kept(run, "transform", transform(watched, extracted, validated))
+            plan = load(watched, extracted, validated, whole)
         if run.wishes.dry_run:
             record_dry_run(run.database_url, run, plan)
         return plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, time
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -53,8 +53,14 @@ Roles = Annotated[
 ]
 
 
+@cache
+def _known_zones() -> frozenset[str]:
+    """Every IANA name; read from some 600 files, and asked for by each stage that reads a mapping."""
+    return frozenset(available_timezones())
+
+
 def _timezone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in _known_zones():
         raise ValueError(f"`{value}` is not an IANA time zone such as America/Chicago")
     return value
 
@@ -692,6 +698,11 @@ class Mapping(Model):
         description="How often a task is repeated when something does not answer.",
     )
     revision: int = Field(0, ge=0, description="Raise by hand to load the same files once more.")
+    change_detection: Literal["rows", "files", "off"] = Field(
+        "rows",
+        description="What is not loaded again: identical deliveries and rows that have not changed; "
+        "`files`: only identical deliveries; `off`: nothing. The result is the same, slower.",
+    )
     precedence: dict[Name, tuple[Name, ...]] = Field(
         default_factory=dict,
         description="Entity to feeds: which feed's word counts for a column that several write.",

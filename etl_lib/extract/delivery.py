@@ -189,7 +189,7 @@ def extract(
         delivery_id = delivery_id_of(members)
         day, received_at = opened.day, opened.received_at
         same = current is not None and delivery_id == current.delivery_id
-        if current and same and current.row_contract == resolved.row_contract and not archived:
+        if current and same and _says_nothing_new(current, resolved) and not archived:
             delivery = _delivery(
                 run, delivery_id, current.delivery_seq, day, received_at, fetched, members
             )
@@ -327,6 +327,12 @@ def _refused(mapping: Mapping, listing: Listing) -> list[Fault]:
     more = f"; and {len(found) - _MOST_TOLD} more" if len(found) > _MOST_TOLD else ""
     text = f"{len(found)} in the folder were not touched ({said}{more})."
     return [Fault("FILE_NAME_REFUSED", text)]
+
+
+def _says_nothing_new(current: CurrentDelivery, resolved: ResolvedMapping) -> bool:
+    """Whether identical files bring nothing: not when they are read otherwise, or are to be loaded again."""
+    is_wanted = resolved.mapping.change_detection != "off"
+    return is_wanted and current.row_contract == resolved.row_contract
 
 
 def _is_late(current: CurrentDelivery, day: date, same: bool, archived: Archived | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from psycopg import sql
 
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.database import Connection, connected
-from etl_lib.errors import AskTheSchool, Fault, Superseded
+from etl_lib.errors import AskTheSchool, Fault, Superseded, TryAgain
 from etl_lib.load.approval import additions_only, ask, is_approved
 from etl_lib.load.limits import over_fail_limit, over_hold_limits
 from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
@@ -19,6 +20,14 @@ from etl_lib.load.references import count_unresolved, reject_unknown
 from etl_lib.load.renames import change_ids
 from etl_lib.load.staging import Staged, stage
 from etl_lib.load.tables import table
+from etl_lib.load.unchanged import (
+    count_unresolved_unchanged,
+    keep_snapshots,
+    must_be_as_compared,
+    must_not_be_renamed,
+    must_still_be_there,
+    stage_unchanged,
+)
 from etl_lib.manifest import Counts, Extracted, Hold, Loaded, Transformed, Validated, masked
 from etl_lib.metrics.freezes import must_not_be_frozen_now
 from etl_lib.metrics.holds import Plan, settle_older
@@ -71,14 +80,19 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
         with connected(run.database_url) as connection:
             if done := _lock_and_look(connection, run, extracted):
                 return Plan(done, [])
-            plan = _change(connection, run, extracted, validated, transformed)
+            must_be_as_compared(connection, run, transformed)
+            plan, rejects = _change(connection, run, extracted, validated, transformed)
             if run.wishes.dry_run:
                 raise _Rollback(plan)
             if plan.loaded.holds and not is_approved(connection, run, extracted, plan):
                 raise _Rollback(plan)
             settle_older(connection, run, delivery, _all_full(resolved))
+            old = keep_snapshots(connection, run, transformed, rejects)
             must_not_be_frozen_now(connection, run.client_id, until_commit=True)
-            return plan
+        with suppress(TryAgain):  # the next load finds what is left
+            for key in old:
+                run.archive.delete(key)
+        return plan
     except _Rollback as rolled_back:
         plan = rolled_back.plan
     if not run.wishes.dry_run:
@@ -124,7 +138,7 @@ def _all_full(resolved: ResolvedMapping) -> bool:
 def _change(
     connection: Connection, run: Run, extracted: Extracted, validated: Validated,
     transformed: Transformed,
-) -> Plan:  # fmt: skip
+) -> tuple[Plan, dict[str, list[RejectedRow]]]:  # fmt: skip
     resolved, delivery = extracted.resolved, extracted.delivery
     row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
     assert row is not None
@@ -133,6 +147,7 @@ def _change(
     before = {e: _rows(connection, run.client_id, e) for e in resolved.entities}
     only_new = additions_only(run, resolved) is not None
     renamed, rejects = change_ids(connection, run, extracted, stamp)
+    must_not_be_renamed(renamed, transformed)
     staged = list(_staged(connection, run, resolved, validated, transformed))
     counts = []
     for one in staged:
@@ -144,6 +159,9 @@ def _change(
         count.model_copy(
             update={
                 "unresolved": count_unresolved(connection, run.client_id, one, resolved.entities)
+                + count_unresolved_unchanged(
+                    connection, run.client_id, one, resolved.entities, run.workspace
+                )
             }
         )
         for one, count in zip(staged, counts, strict=True)
@@ -173,7 +191,7 @@ def _change(
         connection, run, stamp.run_seq, stamp.change_seq, delivery, _contract(run, resolved),
         _all_full(resolved), loaded, samples,
     )  # fmt: skip
-    return Plan(loaded, samples, _digest(connection, resolved, stamp) if holds else "")
+    return Plan(loaded, samples, _digest(connection, resolved, stamp) if holds else ""), rejects
 
 
 def _contract(run: Run, resolved: ResolvedMapping) -> str:
@@ -226,7 +244,9 @@ def _staged(
             run.progress(Progress("load", name, so_far + rows, total))
 
         rejects_keys = (judged.rejects_key, canonical.rejects_key)
-        yield stage(connection, number, fill, canonical, rejects_keys, run.workspace, copied)
+        staged = stage(connection, number, fill, canonical, rejects_keys, run.workspace, copied)
+        stage_unchanged(connection, staged, run.workspace)
+        yield staged
         done += canonical.rows_out
 
 
@@ -236,6 +256,7 @@ def _load_fill(
 ) -> tuple[Counts, list[RejectedRow]]:  # fmt: skip
     fill, canonical = staged.fill, staged.transformed
     fed = frozenset(one.fill.entity.entity for one in all_staged)
+    must_still_be_there(connection, staged, stamp, fed, run.workspace)
     unknown = reject_unknown(connection, run.client_id, staged, fed)
     # of rejected rows alone the feeds with precedence say nothing: what they have brought stays
     speaking = () if run.wishes.only_rejects else all_staged
@@ -252,7 +273,7 @@ def _load_fill(
         read=judged.rows_read,
         inserted=merged.inserted,
         updated=merged.updated,
-        unchanged=_staged_rows(connection, staged) - touched,
+        unchanged=_staged_rows(connection, staged) + canonical.rows_unchanged - touched,
         deleted_by_row=merged.deleted,
         rejected=judged.rows_rejected + canonical.rows_rejected + len(unknown),
         duplicates=canonical.rows_duplicate,

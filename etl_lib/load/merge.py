@@ -282,22 +282,25 @@ def _scope(staged: Staged, client_id: str) -> sql.Composable:
     if not rules.scope_by:
         return sql.SQL("true")
     field, _, beyond = rules.scope_by.partition(".")
+    of_file = sql.SQL("(SELECT {0} FROM {1} UNION SELECT {0} FROM {2})").format(
+        sql.Identifier(field), staged.name, staged.scope_name
+    )
     if not beyond:
-        return sql.SQL("t.{field} IN (SELECT s.{field} FROM {staged} s)").format(
-            field=sql.Identifier(field), staged=staged.name
+        return sql.SQL("t.{field} IN (SELECT s.{field} FROM {of_file} s)").format(
+            field=sql.Identifier(field), of_file=of_file
         )
     target = staged.fill.entity.references[field].entity
     return sql.SQL(
         """t.{field} IN (
             SELECT x.{target_key} FROM {target} x
             WHERE x.client_id = {client} AND x.{beyond} IN (
-                SELECT y.{beyond} FROM {staged} s JOIN {target} y
+                SELECT y.{beyond} FROM {of_file} s JOIN {target} y
                     ON y.client_id = {client} AND y.{target_key} = s.{field}))"""
     ).format(
         field=sql.Identifier(field),
         target=table(target),
         target_key=sql.Identifier(f"{target}_id"),
         beyond=sql.Identifier(beyond),
-        staged=staged.name,
+        of_file=of_file,
         client=sql.Literal(client_id),
     )

@@ -27,15 +27,22 @@ class Staged:
     """A fill's rows in the temporary table `name`; `columns` are the entity's fields in it.
 
     The table also holds extra, _deleted, _file and _line, and _cleared if any field can be cleared.
-    `kept_name` is a second temporary table of keys (column `key`) that were rejected and therefore
-    count as present.
+    `kept_name` is a second temporary table of keys (column `key`) that were rejected, or left out since
+    they have not changed, and therefore count as present. `scope_name`: one of values of the field
+    `scope` that unchanged rows have, when absence deletes within a scope.
     """
 
     fill: Fill
     transformed: TransformedFill
     name: sql.Identifier
     kept_name: sql.Identifier
+    scope_name: sql.Identifier
     columns: tuple[str, ...]
+
+    @property
+    def scope(self) -> str:
+        """The field within whose values absence deletes; empty: everywhere."""
+        return (self.fill.rules.scope_by or "").partition(".")[0]
 
     @property
     def key(self) -> sql.Identifier:
@@ -59,6 +66,7 @@ def stage(
         transformed,
         sql.Identifier(f"staged_{number}"),
         sql.Identifier(f"staged_{number}_kept"),
+        sql.Identifier(f"staged_{number}_scope"),
         tuple(name for name in transformed.columns if name in fill.entity.fields),
     )
     types = {name: sql_type(fill.entity.fields[name]) for name in staged.columns} | _EXTRAS

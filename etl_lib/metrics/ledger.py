@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from etl_lib.database import Connection, connected
 from etl_lib.errors import Fault
 from etl_lib.manifest import Counts, Delivery, Loaded
+from etl_lib.metrics.snapshots import forget_snapshots
 from etl_lib.metrics.status import RunStatus
 from etl_lib.run import Progress, Run
 
@@ -329,6 +330,7 @@ def record_load(
 
     Rejected rows alone are no delivery: what the target shows, and what is new, stays as it is.
     """
+    forget_snapshots(connection, run.client_id)  # a load that keeps some writes them after this
     if run.wishes.only_rejects:
         row_contract = f"{row_contract} rejected rows only"
     connection.execute(

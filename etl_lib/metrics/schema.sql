@@ -139,6 +139,18 @@ CREATE TABLE IF NOT EXISTS etl.feed_state (
     PRIMARY KEY (client_id, feed)
 );
 
+-- The rows of each feed and entity as the client's last load has left them; see manifest.Snapshot. Any other
+-- change of the target takes them away: the next delivery then goes through whole.
+CREATE TABLE IF NOT EXISTS etl.row_snapshot (
+    client_id text NOT NULL,
+    feed      text NOT NULL,
+    entity    text NOT NULL,
+    key       text NOT NULL,
+    sha256    text NOT NULL,
+    basis     text NOT NULL,
+    PRIMARY KEY (client_id, feed, entity)
+);
+
 -- A delivery over a limit: who decides, by when, and what was decided about which plan.
 -- status: open, approved, refused, lapsed, superseded, ended (its task was ended in Airflow).
 -- plan = what it would change: counts, samples with masked keys; plan_digest: of the rows that change.

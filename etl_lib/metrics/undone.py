@@ -12,6 +12,7 @@ from etl_lib.database import Connection
 from etl_lib.errors import CannotUndo, FixTheSetup
 from etl_lib.metrics.ledger import run_seq_of
 from etl_lib.metrics.schema import has_history_of
+from etl_lib.metrics.snapshots import forget_snapshots
 from etl_lib.metrics.status import RunStatus
 from etl_lib.run import Run
 
@@ -167,6 +168,7 @@ def show_what_stands(connection: Connection, client_id: str) -> date | None:
 
     That is the last load that stands; None when there is none.
     """
+    forget_snapshots(connection, client_id)
     given = {"client": client_id}
     connection.execute("DELETE FROM etl.client_state WHERE client_id = %(client)s", given)
     connection.execute("DELETE FROM etl.feed_state WHERE client_id = %(client)s", given)
@@ -192,6 +194,7 @@ def show_what_stands(connection: Connection, client_id: str) -> date | None:
 
 def forget_changes(connection: Connection, client_id: str) -> None:
     """Switch change detection off for the client's next run: an identical delivery is loaded again."""
+    forget_snapshots(connection, client_id)
     connection.execute(
         "UPDATE etl.client_state SET row_contract = '' WHERE client_id = %s", (client_id,)
     )

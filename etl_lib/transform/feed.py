@@ -16,8 +16,10 @@ from etl_lib.config.project import Fill
 from etl_lib.errors import FixTheMapping
 from etl_lib.manifest import (
     REJECT_COLUMNS,
+    ROW_HASH,
     Extracted,
     ReadTable,
+    Snapshot,
     Transformed,
     TransformedFill,
     Validated,
@@ -34,11 +36,13 @@ from etl_lib.rules import (
     parse,
     prepare,
 )
+from etl_lib.rules.unchanged import basis_of, carried_fields, compared_columns, is_compared
 from etl_lib.run import Progress, Run
 from etl_lib.storage import Storage, scratch_folder
 from etl_lib.transform.duplicates import row_hashes, settle
 from etl_lib.transform.hook import call_hook
 from etl_lib.transform.keys import KeysOfDelivery, kept_keys
+from etl_lib.transform.unchanged import RowsBefore, read_snapshot, snapshot_schema
 
 BATCH_ROWS = 128 * 1024
 REJECT_SCHEMA = pa.schema(
@@ -53,11 +57,14 @@ _PROVENANCE = [
 _CLEARED = pa.field("_cleared", pa.list_(pa.string()))
 
 
-def transform(run: Run, extracted: Extracted, validated: Validated) -> Transformed:
+def transform(
+    run: Run, extracted: Extracted, validated: Validated, snapshots: Sequence[Snapshot] = ()
+) -> Transformed:
     """Canonical rows of every fill of the delivery, in load order; see manifest.TransformedFill.
 
-    What cannot be cast is a rejected row, never a null or a guess. Raises FixTheMapping for a hook
-    that fails or breaks its contract.
+    `snapshots`: of the client's last load; rows that are in them, unchanged, are left out. What cannot
+    be cast is a rejected row, never a null or a guess. Raises FixTheMapping for a hook that fails or
+    breaks its contract.
     """
     resolved = extracted.resolved
     lookups = Lookups.build(
@@ -72,6 +79,8 @@ def transform(run: Run, extracted: Extracted, validated: Validated) -> Transform
                 judged = validated.of(fill.feed_name, fill.entity.entity)
                 whole = extracted.tables_of(fill.feed_name) if run.wishes.only_rejects else ()
                 work = _FillWork(run, fill, tables, judged, lookups, keys, total, done, whole)
+                if is_compared(run, extracted, fill):
+                    work.compare(extracted, snapshots)
                 fills.append(work.write())
                 done += judged.rows_accepted
     return Transformed(fills=tuple(fills))
@@ -100,7 +109,23 @@ class _FillWork:
     done: int
     whole: Sequence[ReadTable] = ()
     rejects: list[pa.Table] = field(default_factory=list)
-    unreadable_key: bool = False
+    filtered: list[tuple[pa.StringArray, str, pa.Int64Array]] = field(default_factory=list)
+    before: RowsBefore | None = None
+    basis: str = ""
+    carried: tuple[str, ...] = ()
+
+    def compare(self, extracted: Extracted, snapshots: Sequence[Snapshot]) -> None:
+        """Look which rows are as the last load has left them, and hash them all for the next."""
+        self.basis = basis_of(extracted, self.fill, self.lookups)
+        self.carried = carried_fields(extracted.resolved, self.fill)
+        wanted = (self.fill.feed_name, self.fill.entity.entity, self.basis)
+        last = next((s for s in snapshots if (s.feed, s.entity, s.basis) == wanted), None)
+        schema = snapshot_schema(self._schema(), self.fill.entity.key, self.carried)
+        rows = read_snapshot(self.run.archive, last, schema)
+        self.before = RowsBefore(
+            compared_columns(extracted, self.fill), rows, last.key if last and rows else ""
+        )
+        self.before.look(self.run.workspace, self.tables, self._rejected_lines())
 
     def write(self) -> TransformedFill:
         """Stream, settle duplicates, and put rows and rejects where load finds them."""
@@ -110,33 +135,36 @@ class _FillWork:
             f"transform/rejects-{name}.parquet",
         )
         schema = self._schema()
-        rows_in = 0
         with scratch_folder() as scratch:
             path = scratch / "rows.parquet"
-            with pq.ParquetWriter(path, schema, compression="lz4") as writer:
-                for canonical, rows in self._canonical(schema):
-                    rows_in += rows
-                    writer.write_table(canonical)
+            rows_in = self._write_canonical(path, schema)
             if self.whole:
                 self._give_way(path)
             repeated = self._settle(path, schema)
-            shared = self._shared_values(path, schema)
-            self.keys.add_canonical(self.fill, path)
+            unchanged = self.before.rows() if self.before else None
+            shared = self._shared_values(path, schema, unchanged)
+            self._keep_keys(path, unchanged)
+            snapshot_key = self._write_snapshot(path, schema, unchanged, scratch)
             rows_out = pq.ParquetFile(path).metadata.num_rows
             self.run.workspace.put_file(path, rows_key)
             rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects])
             pq.write_table(rejects, scratch / "rejects.parquet")
             self.run.workspace.put_file(scratch / "rejects.parquet", rejects_key)
         distinct = rejects.group_by(["file", "line"]).aggregate([]).num_rows
+        same = unchanged.num_rows if unchanged else 0
         assert rows_in == rows_out + distinct + repeated, f"{name}: rows do not add up"
         return TransformedFill(
             feed=self.fill.feed_name,
             entity=self.fill.entity.entity,
-            rows_in=rows_in,
+            rows_in=rows_in + same,
             rows_out=rows_out,
             rows_rejected=distinct,
             rows_duplicate=repeated,
+            rows_unchanged=same,
             rows_key=rows_key,
+            snapshot_key=snapshot_key,
+            base_key=self.before.base_key if self.before else "",
+            basis=self.basis,
             rejects_key=rejects_key,
             columns=tuple(f.name for f in schema if f.name in self.fill.entity.fields),
             defaulted=self._defaulted(schema),
@@ -144,6 +172,59 @@ class _FillWork:
             shared_values=shared,
             has_unreadable_key=self._has_unreadable_key(rejects),
         )
+
+    def _write_canonical(self, path: Path, schema: pa.Schema) -> int:
+        """All rows that go through, cast; gives how many accepted rows they were made from."""
+        if self.before:
+            schema = schema.append(pa.field(ROW_HASH, pa.binary(16)))
+        while True:
+            rows_in = 0
+            self.rejects.clear()
+            self.filtered.clear()
+            with pq.ParquetWriter(path, schema, compression="lz4") as writer:
+                for canonical, rows in self._canonical(schema):
+                    rows_in += rows
+                    writer.write_table(canonical)
+            key = self.fill.entity.key
+            if not (
+                self.before and self.before.make_way(key, pq.read_table(path, columns=[key])[key])
+            ):
+                return rows_in
+
+    def _keep_keys(self, path: Path, unchanged: pa.Table | None) -> None:
+        for keys, shown, lines in self.filtered:
+            self.keys.add(self.fill, keys, shown, lines, "filtered")
+        self.keys.add_canonical(self.fill, path)
+        if unchanged is None or self.before is None:
+            return
+        begin, at = 0, 0
+        for table in self.tables:
+            end = begin + table.rows_accepted
+            lines = self.before.lines_of(begin, end)
+            rows = unchanged.slice(at, len(lines))
+            for deleted, outcome in ((True, "deleted"), (False, "sent")):
+                which = pc.equal(rows["_deleted"], deleted).combine_chunks()
+                keys = rows[self.fill.entity.key].filter(which)
+                self.keys.add(self.fill, keys, table.shown, lines.filter(which), outcome)
+            begin, at = end, at + len(lines)
+
+    def _write_snapshot(
+        self, path: Path, schema: pa.Schema, unchanged: pa.Table | None, scratch: Path
+    ) -> str:
+        """See manifest.TransformedFill.snapshot_key."""
+        if self.before is None:
+            return ""
+        wanted = snapshot_schema(schema, self.fill.entity.key, self.carried)
+        with pq.ParquetWriter(
+            scratch / "snapshot", wanted, compression="lz4", use_dictionary=False, write_statistics=False
+        ) as writer:  # fmt: skip
+            if unchanged is not None:
+                writer.write_table(unchanged)
+            for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=wanted.names):
+                writer.write_table(pa.Table.from_batches([batch]).select(wanted.names).cast(wanted))
+        key = f"transform/snapshot-{self.fill.name}.parquet"
+        self.run.workspace.put_file(scratch / "snapshot", key)
+        return key
 
     def _schema(self) -> pa.Schema:
         """A field is filled when every file of the feed can fill it: absent is not blank."""
@@ -176,12 +257,16 @@ class _FillWork:
             keys = pq.read_table(stream, columns=["key"])["key"]
         return bool(keys.null_count or rejects["key"].null_count)
 
-    def _shared_values(self, path: Path, schema: pa.Schema) -> dict[str, int]:
+    def _shared_values(
+        self, path: Path, schema: pa.Schema, unchanged: pa.Table | None
+    ) -> dict[str, int]:
         """By field of `unique_warn` how many rows have a value that another has too, in any case."""
         found = {}
         for name in self.fill.entity.unique_warn:
             if name in schema.names:
                 rows = pq.read_table(path, columns=[name, "_deleted"])
+                if unchanged is not None:
+                    rows = pa.concat_tables([rows, unchanged.select([name, "_deleted"])])
                 values = pc.utf8_lower(rows.filter(pc.invert(rows["_deleted"]))[name].drop_null())
                 counts = pc.value_counts(values).field("counts")
                 found[name] = pc.sum(counts.filter(pc.greater(counts, 1))).as_py() or 0
@@ -190,11 +275,19 @@ class _FillWork:
     def _canonical(self, schema: pa.Schema) -> Iterator[tuple[pa.Table, int]]:
         """Canonical tables, and how many accepted rows each was made from."""
         rejected = self._rejected_lines()
-        rows = 0
+        rows = at = 0
         for table in self.tables:
             bad_lines = rejected.get(table.shown)
             with self.run.workspace.reading(table.rows_key) as stream:
                 for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
+                    hashes = None
+                    if self.before:
+                        begin, at = at, at + batch.num_rows
+                        changed = self.before.changed(begin, at)
+                        batch = batch.filter(changed)
+                        hashes = self.before.hashes.slice(begin, at - begin).filter(changed)
+                    if not batch.num_rows:
+                        continue
                     prepared = prepare(pa.Table.from_batches([batch]), self.fill, self.lookups)
                     keep = prepared.kept
                     self._filtered(prepared, bad_lines, table.shown)
@@ -205,7 +298,7 @@ class _FillWork:
                     count = pc.sum(keep).as_py() or 0
                     rows += count
                     if count:
-                        yield self._cast(prepared, keep, table.shown, schema), count
+                        yield self._cast(prepared, keep, table.shown, schema, hashes), count
                     self.run.progress(
                         Progress("transform", self.fill.name, self.done + rows, self.total)
                     )
@@ -219,7 +312,7 @@ class _FillWork:
         if bad_lines is not None:
             out = pc.and_(out, pc.invert(pc.is_in(prepared.lines, value_set=bad_lines)))
         keys = prepared.values[self.fill.entity.key].filter(out)
-        self.keys.add(self.fill, keys, shown, prepared.lines.filter(out), "filtered")
+        self.filtered.append((keys, shown, prepared.lines.filter(out)))
 
     def _rejected_lines(self) -> dict[str, pa.Int64Array]:
         """Lines that validate rejected, by file."""
@@ -231,8 +324,9 @@ class _FillWork:
         }
 
     def _cast(
-        self, prepared: PreparedRows, keep: pa.BooleanArray, shown: str, schema: pa.Schema
-    ) -> pa.Table:
+        self, prepared: PreparedRows, keep: pa.BooleanArray, shown: str, schema: pa.Schema,
+        hashes: pa.Array | None,
+    ) -> pa.Table:  # fmt: skip
         """Typed columns of the kept rows; rows that cannot be cast go to the rejects."""
         fill = self.fill
         lines, deleted = prepared.lines.filter(keep), prepared.deleted.filter(keep)
@@ -270,6 +364,8 @@ class _FillWork:
         )
         columns |= {"extra": extra, "_deleted": deleted, "_line": lines}
         columns["_file"] = pa.repeat(pa.scalar(shown), len(lines))
+        if hashes is not None:
+            columns[ROW_HASH] = hashes.filter(keep)
         columns["_cleared"] = _names_of(
             {name: mask.filter(keep) for name, mask in prepared.cleared.items()}, len(lines)
         )

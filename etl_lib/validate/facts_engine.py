@@ -9,14 +9,31 @@ of the metrics are its own.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 logging.getLogger("great_expectations").setLevel(logging.WARNING)
+
+
+def _when_used(name: str) -> None:
+    """Import a module of a package at its first use: Great Expectations pays a third of its import for one."""
+    spec = importlib.util.find_spec(name)
+    if name in sys.modules or spec is None or spec.loader is None:
+        return
+    spec.loader = loader = importlib.util.LazyLoader(spec.loader)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    package, _, inside = name.rpartition(".")
+    setattr(sys.modules[package], inside, module)
+
+
+_when_used("scipy.stats")  # only for distributions, which no expectation of ours compares
 
 from great_expectations.core import ExpectationSuiteValidationResult  # noqa: E402, TID251
 from great_expectations.execution_engine import PandasExecutionEngine  # noqa: E402, TID251

@@ -25,7 +25,7 @@ _UNSHARE = ["unshare", "-m"] if _ROOT else ["unshare", "-rm"]
 _INSIDE = """
 set -e
 for place in storage/archive storage/staging scratch; do
-    mount -t tmpfs -o size=3m tmpfs "$PLACE/$place"
+    mount -t tmpfs -o size=6m tmpfs "$PLACE/$place"
 done
 mount -t tmpfs -o size=160m tmpfs "$PLACE/postgres"
 exec "$@"

@@ -1,0 +1,214 @@
+"""What a load needs to know of rows that were left out because they have not changed, and when it cannot go on.
+
+They are in the target already; they count as present, their references count, and what they refer to
+must still be there. Where that no longer holds, RowsMoved says so, and the whole delivery goes through.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from etl_lib.database import Connection
+from etl_lib.load.merge import Stamp
+from etl_lib.load.references import RejectedRow
+from etl_lib.load.staging import Staged
+from etl_lib.load.tables import sql_type, table
+from etl_lib.manifest import Counts, Snapshot, Transformed, TransformedFill, snapshot_key
+from etl_lib.metrics.snapshots import snapshots_of, write_snapshots
+from etl_lib.run import Run
+from etl_lib.storage import Storage, scratch_folder
+
+_BATCH_ROWS = 128 * 1024
+
+
+class RowsMoved(Exception):
+    """Rows that were left out as unchanged may not be so any more: the delivery must go through whole."""
+
+
+def must_be_as_compared(connection: Connection, run: Run, transformed: Transformed) -> None:
+    """Raise RowsMoved unless the snapshots that rows were found in are still those of the last load."""
+    now = {snapshot.key for snapshot in snapshots_of(connection, run.client_id)}
+    if any(fill.base_key and fill.base_key not in now for fill in transformed.fills):
+        raise RowsMoved
+
+
+def must_not_be_renamed(renamed: Sequence[Counts], transformed: Transformed) -> None:
+    """Raise RowsMoved when records have got other ids: what referred to them has changed too."""
+    if any(count.updated for count in renamed) and any(f.base_key for f in transformed.fills):
+        raise RowsMoved
+
+
+def stage_unchanged(connection: Connection, staged: Staged, workspace: Storage) -> None:
+    """Copy what deletion by absence must know of unchanged rows: their keys, and the scope they speak of."""
+    if not staged.fill.deletes_absent:
+        return
+    if staged.scope:
+        field = staged.fill.entity.fields[staged.scope]
+        connection.execute(
+            sql.SQL("CREATE TEMPORARY TABLE {} ({} {}) ON COMMIT DROP").format(
+                staged.scope_name, sql.Identifier(staged.scope), sql.SQL(sql_type(field))
+            )
+        )
+        values = (pc.unique(one) for one in _columns(staged.transformed, staged.scope, workspace))
+        _copy(connection, staged.scope_name, values)
+    keys = _columns(staged.transformed, staged.fill.entity.key, workspace)
+    _copy(connection, staged.kept_name, keys)
+
+
+def must_still_be_there(
+    connection: Connection, staged: Staged, stamp: Stamp, fed: Collection[str], workspace: Storage
+) -> None:
+    """Raise RowsMoved when this load has deleted something that unchanged rows require."""
+    if not staged.transformed.rows_unchanged:
+        return
+    entity = staged.fill.entity
+    keys: set[str] = set()
+    for field, reference in entity.references.items():
+        if reference.on_unknown == "reject" and reference.entity in fed and field in staged.columns:
+            keys |= _dependents(connection, staged, stamp, field, reference.entity)
+    if not staged.fill.rules.insert:
+        keys |= _dependents(connection, staged, stamp, entity.key, entity.entity)
+    if not keys:
+        return
+    wanted = pa.array(sorted(keys), pa.string())
+    for found in _columns(staged.transformed, entity.key, workspace):
+        if pc.any(pc.is_in(found, value_set=wanted)).as_py():
+            raise RowsMoved
+
+
+def _dependents(
+    connection: Connection, staged: Staged, stamp: Stamp, field: str, target: str
+) -> set[str]:
+    """Keys of rows whose field refers to a record that this load has deleted."""
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT s.{key} FROM {gone} t JOIN {own} s ON s.client_id = {client} AND s.{field} = t.{target_key} "
+            "WHERE t.client_id = {client} AND t.change_seq = {change} AND t.deleted_at IS NOT NULL"
+        ).format(
+            key=staged.key, gone=table(target), own=table(staged.fill.entity.entity),
+            field=sql.Identifier(field), target_key=sql.Identifier(f"{target}_id"),
+            client=sql.Literal(stamp.client_id), change=sql.Literal(stamp.change_seq),
+        )
+    ).fetchall()  # fmt: skip
+    return {key for (key,) in rows}
+
+
+def count_unresolved_unchanged(
+    connection: Connection, client_id: str, staged: Staged, entities: Collection[str],
+    workspace: Storage,
+) -> int:  # fmt: skip
+    """How many optional references of unchanged rows point at nothing; see references.count_unresolved."""
+    total = 0
+    if not staged.transformed.rows_unchanged:
+        return total
+    for field, reference in staged.fill.entity.references.items():
+        wanted = reference.on_unknown == "keep" and reference.entity in entities
+        if wanted and field in staged.columns:
+            counts = _counted(staged, field, workspace)
+            row = connection.execute(
+                sql.SQL(
+                    "SELECT COALESCE(sum(v.rows), 0) FROM unnest(%s::text[], %s::bigint[]) AS v(id, rows) "
+                    "WHERE NOT EXISTS (SELECT FROM {target} t WHERE t.client_id = %s "
+                    "AND t.{target_key} = v.id AND t.deleted_at IS NULL)"
+                ).format(
+                    target=table(reference.entity),
+                    target_key=sql.Identifier(f"{reference.entity}_id"),
+                ),
+                (list(counts), list(counts.values()), client_id),
+            ).fetchone()
+            assert row is not None
+            total += int(row[0])
+    return total
+
+
+def _counted(staged: Staged, field: str, workspace: Storage) -> dict[str, int]:
+    """By value of the field how many unchanged rows have it; deleted ones aside."""
+    fields = (field, "_deleted")
+    rows = pa.concat_tables(_unchanged(staged.transformed, fields, workspace))
+    values = rows.filter(pc.invert(rows["_deleted"]))[field]
+    if pa.types.is_list(values.type):
+        values = pc.list_flatten(values)
+    counts = pc.value_counts(values.drop_null())
+    return dict(
+        zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
+    )
+
+
+def keep_snapshots(
+    connection: Connection, run: Run, transformed: Transformed,
+    rejects: dict[str, list[RejectedRow]],
+) -> list[str]:  # fmt: skip
+    """Put the rows as this load leaves them into the archive, and let the state point at them.
+
+    Gives the keys of older snapshots, which may go once the load is committed. Rejected rows are
+    never in a snapshot: they are looked at again each time.
+    """
+    old = run.archive.keys("snapshots")
+    found = []
+    for fill in transformed.fills:
+        if fill.snapshot_key:
+            key = snapshot_key(run.run_id, fill.feed, fill.entity)
+            out = [row[2] for row in rejects.get(f"{fill.feed}.{fill.entity}", ())]
+            sha256 = _put(run, fill, key, out)
+            found.append(
+                Snapshot(
+                    feed=fill.feed, entity=fill.entity, key=key, sha256=sha256, basis=fill.basis
+                )
+            )
+    write_snapshots(connection, run.client_id, found)
+    ours = {snapshot.key for snapshot in found}
+    return [key for key in old if key not in ours]
+
+
+def _put(run: Run, fill: TransformedFill, key: str, rejected: Sequence[str | None]) -> str:
+    """The fill's snapshot without rejected keys, in the archive; gives its sha256."""
+    import hashlib
+
+    with scratch_folder() as scratch:
+        path = scratch / "snapshot"
+        run.workspace.get_file(fill.snapshot_key, path)
+        if rejected:
+            rows = pq.read_table(path)
+            known = pa.array(rejected, pa.string())
+            gone = pc.is_in(rows[f"{fill.entity}_id"], value_set=known)
+            pq.write_table(rows.filter(pc.invert(gone)), path, compression="lz4")
+        run.archive.put_file(path, key)
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _unchanged(
+    transformed: TransformedFill, columns: Iterable[str], workspace: Storage
+) -> Iterable[pa.Table]:
+    """The unchanged rows, which come first in the snapshot."""
+    left = transformed.rows_unchanged
+    with workspace.reading(transformed.snapshot_key) as stream:
+        for batch in pq.ParquetFile(stream).iter_batches(_BATCH_ROWS, columns=list(columns)):
+            rows = batch.slice(0, left)
+            left -= rows.num_rows
+            yield pa.Table.from_batches([rows])
+            if not left:
+                return
+
+
+def _columns(transformed: TransformedFill, column: str, workspace: Storage) -> Iterable[pa.Array]:
+    if transformed.rows_unchanged:
+        for rows in _unchanged(transformed, (column,), workspace):
+            yield rows[column].combine_chunks()
+
+
+def _copy(connection: Connection, name: sql.Identifier, values: Iterable[pa.Array]) -> None:
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(name)
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for one in values:
+            buffer = io.BytesIO()
+            pyarrow.csv.write_csv(pa.table([one], names=["value"]), buffer, options)
+            copy.write(buffer.getbuffer())

@@ -1,0 +1,529 @@
+"""Change detection is an optimisation, never the truth: with it and without it the same comes out, step by step."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from etl_lib.config.project import Project, ResolvedMapping
+from etl_lib.database import connected
+from etl_lib.errors import CannotUndo, EtlError
+from etl_lib.extract import LocalSource
+from etl_lib.manifest import keys_key
+from etl_lib.metrics.undone import forget_changes
+from etl_lib.pipeline import run_all, undo_all
+from etl_lib.run import Progress, Run, Wishes
+from etl_lib.storage import Storage
+
+EXAMPLES = int(os.environ.get("ETL_HISTORIES", "3"))  # thousands by hand
+
+_ENTITIES = {
+    "section": """
+entity: section
+description: A class.
+fields:
+  section_id: {type: id, required: true, description: Key.}
+  name: {type: text, required: true, description: Name.}
+  term_id: {type: id, description: Term.}
+""",
+    "person": """
+entity: person
+description: A person.
+unique_warn: [username]
+fields:
+  person_id: {type: id, required: true, description: Key.}
+  username: {type: text, description: Login.}
+  given_name: {type: text, description: Name.}
+  level: {type: enum, values: [low, high], required: true, default: low, description: Level.}
+  home_id: {type: id, description: Section., references: {entity: section, on_unknown: keep}}
+  birth_date: {type: date, description: Day.}
+""",
+    "enrollment": """
+entity: enrollment
+description: An enrollment.
+delete_absent: true
+natural_key: [section_id, person_id]
+fields:
+  enrollment_id: {type: id, required: true, description: Key.}
+  section_id: {type: id, required: true, description: Section., references: {entity: section, on_unknown: reject}}
+  person_id: {type: id, required: true, description: Person., references: {entity: person, on_unknown: reject}}
+  observed_person_id: {type: id, description: Observed., references: {entity: person, on_unknown: keep}}
+  score: {type: decimal, precision: 4, scale: 1, description: Points.}
+  section_name: {type: text, description: Looked up.}
+""",
+}
+_MAPPING = """
+client: School
+sis: Test
+owner: Ana
+change_detection: {how}
+delivery: {{stable_s: 0}}
+limits: {{floor_rows: 1000, hold: {{rejected_share: 1.0}}, fail: {{rejected_share: 1.0}}}}
+{more}
+feeds:
+  sections:
+    file: sections.csv
+    allow_empty: true
+    entities:
+      section: {{deleted_when: {{status: gone}}, columns: {{section_id: id, name: name, term_id: term}}}}
+  people:
+    file: people.csv
+    allow_empty: true
+    entities:
+      person:
+        deleted_when: {{status: gone}}
+        columns: {{person_id: id, username: login, given_name: {{from: given, blank: keep}}, home_id: home,
+                  level: level}}
+  births:
+    file: births.csv
+    required: false
+    allow_empty: true
+    values: {{date_formats: ["%Y-%m-%d"]}}
+    entities:
+      person: {{insert: false, columns: {{person_id: id, birth_date: born{births}}}}}
+  enrollments:
+    file: enrollments.csv
+    allow_empty: true
+    entities:
+      enrollment:
+        deleted_when: {{status: gone}}
+        where_not: {{status: other}}
+        scope_by: {scope}
+        columns: {{section_id: section, person_id: person, observed_person_id: observed, score: score{enrollments}}}
+  renames:
+    file: renames.csv
+    required: false
+    allow_empty: true
+    renames: {{old: old, new: new, type: type, entities: {{person: [person]}}}}
+    entities: {{}}
+"""
+_LOOKUP = ', section_name: {lookup: {feed: sections, key: id, by: section, column: name, on_unknown: "null"}}'
+# What a mapping may say instead, from one night to the next.
+_MAPPINGS: tuple[dict[str, str], ...] = (
+    {},
+    {"enrollments": _LOOKUP},
+    {"more": "revision: 1", "scope": "section_id"},
+    {"more": "precedence: {person: [births, people]}", "births": ", given_name: given"},
+)
+_HEADERS = {
+    "sections": ("id", "name", "term", "status"),
+    "people": ("id", "login", "given", "home", "level", "status"),
+    "births": ("id", "born", "given"),
+    "enrollments": ("section", "person", "observed", "score", "status"),
+    "renames": ("old", "new", "type"),
+}
+_KEYS = {"sections": 3, "people": 4, "births": 3, "enrollments": 6, "renames": 2}
+_FIRST = datetime(2026, 3, 2, 6, tzinfo=UTC)
+_numbers = itertools.count(1)
+Row = tuple[str, ...]
+
+
+class Edit(NamedTuple):
+    """From this delivery on a record of a feed stands in its file like this."""
+
+    feed: str
+    number: int
+    form: str
+
+
+class Step(NamedTuple):
+    """One thing that happens to a client, and what is edited before it."""
+
+    act: str
+    edits: Sequence[Edit] = ()
+    mapping: int = 0
+    backwards: bool = False
+    without: str = ""
+
+
+def _rows(feed: str, number: int, form: str) -> list[Row]:
+    """The lines of one record; `form` says how it stands in the file."""
+    if form == "absent":
+        return []
+    if form == "twice":
+        return _rows(feed, number, "plain") * 2
+    if form == "differing":
+        return _rows(feed, number, "other") + _rows(feed, number, "plain")
+    other, status = form == "other", "gone" if form == "deleted" else ""
+    if feed == "sections":
+        name = "" if form == "bad" else "B" if other else "A"
+        row: Row = (f"S{number}", name, "T1" if form == "moved" else f"T{number % 2}", status)
+    elif feed == "people":
+        given = "" if form == "blank" else "Bo" if other else "Al"
+        level = "none" if form == "bad" else "high" if other else ""
+        home = "S9" if form == "moved" else f"S{number % 3}"
+        row = (
+            f"P{number}",
+            f"u{number % 2}" if form == "moved" else f"u{number}",
+            given,
+            home,
+            level,
+            status,
+        )
+    elif feed == "births":
+        born = "2010-02-30" if form == "bad" else "2010-05-06" if other else "2011-07-08"
+        row = (f"P{number}", "" if form == "blank" else born, "Cy" if other else "")
+    elif feed == "enrollments":
+        observed = f"P{9 - number % 2 * 9}" if form == "moved" else ""
+        score = "99999" if form == "bad" else "1.5" if form == "blank" else "2.0"
+        row = (f"S{number % 3}", f"P{number % 4}", observed, score, "other" if other else status)
+    else:
+        row = (f"P{number}", "P8" if other else "P7", "person")
+    return [row]
+
+
+@dataclass
+class Client:
+    """One school with a database's worth of state: deliveries are loaded, undone, run again."""
+
+    how: str
+    folder: Path
+    url: str
+    mappings: Sequence[ResolvedMapping]
+    project: Project
+    client_id: str
+    number: int = 0
+    run_ids: list[str] = field(default_factory=list)
+    copied: int = 0  # rows that went through COPY, over all runs
+
+    def run(self, wishes: Wishes, kind: Any = "load") -> Run:
+        self.number += 1
+        home = Storage.local(self.folder / self.client_id)
+        run_id = f"{self.client_id}_{self.number}"
+        return Run(
+            client_id=self.client_id, dag_id=self.client_id, run_id=run_id, kind=kind, wishes=wishes,
+            started_at=_FIRST + timedelta(days=self.number), database_url=self.url,
+            archive=home.at("archive"), workspace=home.at("staging", run_id), outbox=home.at("outbox"),
+        )  # fmt: skip
+
+    def load(self, files: Path | None, mapping: int, wishes: Wishes) -> list[Any]:
+        """One whole run; what it says."""
+        seen: list[Progress] = []
+        run = replace(self.run(wishes), progress=seen.append)
+        resolved = self.mappings[mapping]
+        source = LocalSource(files) if files else None
+        try:
+            outcome, plan = run_all(run, self.project, lambda: resolved, source, _no_keys)
+        except EtlError as error:
+            return [sorted(fault.code for fault in error.faults)]
+        if not wishes.dry_run and outcome.status in ("succeeded", "succeeded_with_rejects"):
+            self.run_ids.append(run.run_id)
+        self.copied += max((one.rows for one in seen if one.stage == "load"), default=0)
+        keys = []
+        if run.archive.exists(keys_key(run.run_id)) and not wishes.dry_run:
+            with run.archive.reading(keys_key(run.run_id)) as stream:
+                keys = sorted(map(repr, pq.read_table(stream).to_pylist()))
+        samples = len(plan.samples) if plan else 0
+        return [outcome.status, sorted(map(repr, outcome.counts)), keys, samples]
+
+    def undo(self) -> list[Any]:
+        """Undo the last load that stands."""
+        if not self.run_ids:
+            return []
+        run = self.run(Wishes(undo=self.run_ids[-1]), "undo")
+        try:
+            outcome, _ = undo_all(run, self.project)
+        except CannotUndo as error:
+            return [sorted(fault.code for fault in error.faults)]
+        self.run_ids.pop()
+        return [outcome.status, sorted(map(repr, outcome.counts))]
+
+    def shows(self) -> dict[str, list[Any]]:
+        """All that the database holds of the client; runs and changes counted from one."""
+        found: dict[str, list[Any]] = {}
+        with psycopg.connect(self.url) as connection:
+            for name, query in _QUERIES.items():
+                rows = connection.execute(query.encode(), {"client": self.client_id})
+                found[name] = [row for (row,) in rows]
+        return found
+
+
+_RUNS = """
+WITH runs AS (SELECT run_seq, rank() OVER (ORDER BY run_seq) AS run FROM etl.run WHERE client_id = %(client)s),
+changes AS (SELECT change_seq, rank() OVER (ORDER BY run_seq) AS change FROM etl.load WHERE client_id = %(client)s)
+"""
+_OURS = "ARRAY['client_id', 'run_seq', 'first_run_seq', 'change_seq', 'first_seen_at', 'last_changed_at']"
+_QUERIES = {
+    entity: f"""{_RUNS}
+    SELECT to_jsonb(t) - {_OURS} || jsonb_build_object('run', r.run, 'first', f.run, 'change', c.change)
+    FROM core.{entity} t LEFT JOIN runs r ON r.run_seq = t.run_seq LEFT JOIN runs f ON f.run_seq = t.first_run_seq
+    LEFT JOIN changes c ON c.change_seq = t.change_seq
+    WHERE t.client_id = %(client)s ORDER BY t.{entity}_id"""
+    for entity in _ENTITIES
+}  # fmt: skip
+for _entity in _ENTITIES:  # when it was deleted is the clock's matter, that it was is not
+    _QUERIES[_entity] = _QUERIES[_entity].replace(
+        "|| jsonb_build_object(", "- 'deleted_at' || jsonb_build_object('gone', t.deleted_at IS NOT NULL, "
+    )  # fmt: skip
+_QUERIES["history"] = f"""{_RUNS}
+    SELECT jsonb_build_array(r.run, h.feed, h.action, h.entity, h.key, h.columns, h.before - {_OURS} - 'deleted_at')
+    FROM etl.history h JOIN runs r USING (run_seq) WHERE h.client_id = %(client)s ORDER BY 1"""
+_QUERIES["rejects"] = f"""{_RUNS}
+    SELECT jsonb_build_array(r.run, x.feed, x.entity, x.file, x.line, x.key, x."column", x.code)
+    FROM etl.rejected_row x JOIN runs r USING (run_seq) ORDER BY 1"""
+_QUERIES["messages"] = f"""{_RUNS}
+    SELECT jsonb_build_array(r.run, m.stage, m.code) FROM etl.run_message m JOIN runs r USING (run_seq) ORDER BY 1
+    """
+_QUERIES["state"] = """
+    SELECT jsonb_build_array(feed, delivery_seq, rows_read) FROM etl.feed_state WHERE client_id = %(client)s ORDER BY 1
+    """
+
+
+def _no_keys() -> Any:
+    raise AssertionError("no file is encrypted")
+
+
+@dataclass
+class Pair:
+    """The same school twice: the rows of one are compared, to the other only identical files are nothing new."""
+
+    folder: Path
+    clients: Sequence[Client]
+    forms: dict[tuple[str, int], str] = field(default_factory=dict)
+    first: Path | None = None
+    day: int = 0
+
+    def do(self, step: Step) -> tuple[list[Any], list[Any]]:
+        """What both say of a step."""
+        self.day += 1
+        with_it, without = self.clients
+        if step.act == "undo":
+            return with_it.undo(), without.undo()
+        if step.act == "forget":
+            with connected(with_it.url) as connection:
+                for client in self.clients:
+                    forget_changes(connection, client.client_id)
+        wishes, files = Wishes(approve=True), None
+        if step.act in ("replay", "rejects"):
+            if not with_it.run_ids:
+                return [], []
+            answers = [
+                client.load(
+                    None, step.mapping,
+                    Wishes(approve=True, replay=client.run_ids[-1], only_rejects=step.act == "rejects"),
+                )
+                for client in self.clients
+            ]  # fmt: skip
+            return answers[0], answers[1]
+        if step.act == "first again" and self.first:
+            files = self.first
+            _come(files, self.day)
+        else:
+            for edit in step.edits:
+                self.forms[edit.feed, edit.number] = edit.form
+            day = self.day - 3 if step.act == "late" else self.day
+            files = self._write(step, day)
+        self.first = self.first or files
+        if step.act == "dry run":
+            wishes = Wishes(approve=True, dry_run=True)
+        if step.act == "late":
+            wishes = Wishes(approve=True, overwrite_newer=step.backwards)
+        answers = [client.load(files, step.mapping, wishes) for client in self.clients]
+        return answers[0], answers[1]
+
+    def _write(self, step: Step, day: int) -> Path:
+        files = self.folder / f"night_{self.day}"
+        files.mkdir()
+        for feed, header in _HEADERS.items():
+            start = "absent" if feed == "renames" else "plain"
+            rows = [
+                row
+                for number in range(_KEYS[feed])
+                for row in _rows(feed, number, self.forms.get((feed, number), start))
+            ]
+            if feed != step.without and (rows or feed != "renames"):
+                with (files / f"{feed}.csv").open("w", newline="") as stream:
+                    csv.writer(stream).writerows(
+                        [header, *(rows[::-1] if step.backwards else rows)]
+                    )
+        _come(files, day)
+        return files
+
+
+def _come(folder: Path, day: int) -> None:
+    at = (_FIRST + timedelta(days=day)).timestamp()
+    for path in folder.iterdir():
+        os.utime(path, (at, at))
+
+
+@pytest.fixture(scope="module")
+def pairs(
+    postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """A database and a folder for all histories; each has clients of its own."""
+    name = "test_change_detection"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield postgres_url.replace("/postgres?", f"/{name}?"), tmp_path_factory.mktemp("histories")
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _pair(url: str, home: Path, ways: Sequence[str] = ("rows", "files")) -> Pair:
+    number = next(_numbers)
+    folder = home / str(number)
+    include = folder / "include"
+    for name in ("entities", "templates", "mappings", "environments"):
+        (include / name).mkdir(parents=True)
+    for name, text in _ENTITIES.items():
+        (include / "entities" / f"{name}.yaml").write_text(text)
+    (include / "base.yaml").write_text("timezone: UTC\n")
+    (include / "environments" / "test.yaml").write_text(
+        "environment: test\nstorage: {conn_id: s, bucket: b}\nclient_folders: {conn_id: c, bucket: d}\n"
+    )
+    project = Project(include, "test")
+    clients = []
+    for how in ways:
+        client_id = f"{how}_{number}"
+        resolved = []
+        for given_ in _MAPPINGS:
+            words = {"more": "", "births": "", "scope": "section_id.term_id", "enrollments": ""}
+            text = _MAPPING.format(how=how, **{**words, **given_})
+            (include / "mappings" / f"{client_id}.yaml").write_text(text)
+            resolved.append(Project(include, "test").resolve(client_id))
+            _forget_yaml()
+        clients.append(Client(how, folder, url, resolved, project, client_id))
+    return Pair(folder, clients)
+
+
+def _forget_yaml() -> None:
+    from etl_lib.config.project import _read_cached
+
+    _read_cached.cache_clear()
+
+
+_FORMS = (
+    "plain",
+    "plain",
+    "other",
+    "absent",
+    "deleted",
+    "bad",
+    "blank",
+    "moved",
+    "twice",
+    "differing",
+)
+_edits = st.sampled_from(sorted(_KEYS)).flatmap(
+    lambda feed: st.builds(
+        Edit, st.just(feed), st.integers(0, _KEYS[feed] - 1), st.sampled_from(_FORMS)
+    )
+)
+_ACTS = ("load",) * 6 + ("undo", "replay", "rejects", "dry run", "late", "first again", "forget")
+_steps = st.builds(
+    Step, st.sampled_from(_ACTS), st.lists(_edits, max_size=3),
+    st.sampled_from((0, 0, 0, 1, 1, 2, 3)), st.booleans(), st.sampled_from(("", "", "", "births")),
+)  # fmt: skip
+
+
+def play(url: str, home: Path, steps: Sequence[Step]) -> Pair:
+    """Both clients go through the steps; after each one everything must be equal. Gives them."""
+    pair = _pair(url, home)
+    try:
+        for number, step in enumerate(steps):
+            said = pair.do(step)
+            assert said[0] == said[1], f"step {number}: {step}: {said}"
+            with_it, without = (client.shows() for client in pair.clients)
+            for name in with_it:
+                assert with_it[name] == without[name], f"step {number}: {step}, {name}"
+    finally:
+        shutil.rmtree(pair.folder, ignore_errors=True)
+    return pair
+
+
+LOAD = Step("load")
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, database=None,
+    derandomize=EXAMPLES < 100, phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(steps=st.lists(_steps, min_size=2, max_size=3 if EXAMPLES < 100 else 8))
+def test_histories_end_the_same_with_and_without_change_detection(
+    pairs: tuple[str, Path], steps: list[Step]
+) -> None:
+    play(*pairs, [LOAD, *steps])
+
+
+def edited(*edits: tuple[str, int, str], act: str = "load", mapping: int = 0) -> Step:
+    return Step(act, [Edit(*edit) for edit in edits], mapping)
+
+
+HISTORIES = {
+    "a_b_a_ends_as_a": (
+        [LOAD, edited(("people", 1, "other")), Step("first again")],
+        "given_name = 'Al' AND person_id = 'P1'",
+    ),
+    "a_record_that_two_lines_share_is_settled_as_ever": (
+        [LOAD, edited(("people", 1, "differing"), ("people", 2, "twice"))],
+        "person_id = 'P1'",
+    ),
+    "a_reference_that_vanishes_takes_its_unchanged_rows_along": (
+        [LOAD, edited(("people", 1, "deleted")), edited(("people", 1, "plain"))],
+        "person_id = 'P1' AND deleted_at IS NULL",
+    ),
+    "an_id_that_is_renamed_is_followed_by_unchanged_rows": (
+        [LOAD, edited(("people", 2, "other")), edited(("renames", 1, "plain"))],
+        "person_id = 'P7' AND deleted_at IS NULL",
+    ),
+    "after_an_undo_everything_is_looked_at": (
+        [LOAD, edited(("people", 1, "other")), Step("undo"), edited(("people", 2, "other"))],
+        "given_name = 'Bo' AND person_id = 'P1'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_a_history_ends_the_same(pairs: tuple[str, Path], name: str) -> None:
+    steps, condition = HISTORIES[name]
+    pair = play(*pairs, steps)
+    assert pair.clients[0].copied < pair.clients[1].copied, "no row was left out"
+    query = f"SELECT count(*) FROM core.person WHERE client_id = %s AND {condition}"
+    with psycopg.connect(pair.clients[0].url) as connection:
+        found = connection.execute(query.encode(), (pair.clients[0].client_id,)).fetchone()
+    assert found == (1,)
+
+
+def test_a_snapshot_that_is_gone_or_damaged_only_costs_time(pairs: tuple[str, Path]) -> None:
+    pair = _pair(*pairs)
+    pair.do(LOAD)
+    with_it, without = pair.clients
+    kept = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.parquet"))
+    assert len(kept) == 4
+    kept[0].unlink()
+    for path in kept[1:]:
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    said = pair.do(edited(("people", 1, "other")))
+    assert said[0] == said[1]
+    assert with_it.copied == without.copied
+    after = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.parquet"))
+    assert len(after) == 4 and not set(after) & set(kept), "older snapshots go"
+
+
+def test_switched_off_the_same_files_are_loaded_again(pairs: tuple[str, Path]) -> None:
+    pair = _pair(*pairs, ways=("files", "off"))
+    pair.do(LOAD)
+    files, off = pair.do(LOAD)
+    assert (files[0], off[0]) == ("nothing_new", "succeeded")
+    pair.do(edited(("people", 1, "other")))
+    for entity in _ENTITIES:
+        rows = [client.shows()[entity] for client in pair.clients]
+        keys = [
+            [{k: v for k, v in row.items() if k not in ("run", "change")} for row in one]
+            for one in rows
+        ]
+        assert keys[0] == keys[1]
