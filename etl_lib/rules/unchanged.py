@@ -91,7 +91,8 @@ def basis_of(extracted: Extracted, fill: Fill, lookups: Lookups) -> str:
     """sha256 over all but its cells that decides what becomes of a row: the row contract, our code, which
     columns the files have, which feeds have come, what is looked up in them."""
     digest = hashlib.sha256()
-    fed = sorted({table.feed for table in extracted.tables})
+    filling = {one.feed_name for one in extracted.resolved.fills()}
+    fed = sorted(filling & {table.feed for table in extracted.tables})
     columns = sorted({name for t in extracted.tables_of(fill.feed_name) for name in t.columns})
     for text in (extracted.resolved.row_contract, _code(), repr(fed), repr(columns)):
         digest.update(text.encode())

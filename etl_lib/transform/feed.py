@@ -281,7 +281,9 @@ class _FillWork:
             with self.run.workspace.reading(table.rows_key) as stream:
                 for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
                     hashes = None
-                    if self.before:
+                    if self.before and self.before.snapshot is None:
+                        hashes = self.before.hashed(batch)
+                    elif self.before:
                         begin, at = at, at + batch.num_rows
                         changed = self.before.changed(begin, at)
                         batch = batch.filter(changed)

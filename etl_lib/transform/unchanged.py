@@ -41,11 +41,13 @@ class RowsBefore:
     def look(
         self, workspace: Storage, tables: Sequence[ReadTable], rejected: dict[str, pa.Int64Array]
     ) -> None:
-        """Hash every row, and find those that are in the snapshot.
+        """Hash every row, and find those that are in the snapshot; nothing to do when there is none.
 
         A row that validate has rejected (`rejected`: lines by file) goes through, and so do rows
         that are there twice.
         """
+        if self.snapshot is None:
+            return
         digests: list[bytes] = []
         lines: list[npt.NDArray[np.int64]] = []
         out: list[npt.NDArray[np.bool_]] = []
@@ -59,11 +61,10 @@ class RowsBefore:
                 else:
                     mask = pc.is_in(batch["_line"], value_set=bad)
                     out.append(mask.to_numpy(zero_copy_only=False))
-        whole = b"".join(digests)
-        self.hashes = pa.Array.from_buffers(_HASH, len(whole) // 16, [None, pa.py_buffer(whole)])
+        self.hashes = _hashes(b"".join(digests))
         self.lines = np.concatenate([self.lines, *lines])
         self.places = np.full(len(self.lines), _NONE, np.int64)
-        if self.snapshot is not None and len(self.lines):
+        if len(self.lines):
             self.places = _places(self.hashes, self.snapshot[ROW_HASH].combine_chunks())
             self.places[np.concatenate(out)] = _NONE
             found = self.places[self.places != _NONE]
@@ -74,6 +75,10 @@ class RowsBefore:
     def unchanged(self) -> int:
         """How many rows need not go through."""
         return int((self.places != _NONE).sum())
+
+    def hashed(self, rows: pa.RecordBatch) -> pa.Array:
+        """The hash of each row, where there is no snapshot and nobody has looked."""
+        return _hashes(_digests(joined_cells(rows, self.columns)))
 
     def changed(self, begin: int, end: int) -> pa.BooleanArray:
         """Which of the rows from `begin` to `end` must go through."""
@@ -139,6 +144,10 @@ def _batches(
 def _digests(texts: pa.BinaryArray) -> bytes:
     """The xxh3 hash of each text, 16 bytes each: an algorithm whose result never changes."""
     return b"".join(map(xxhash.xxh3_128_digest, texts.to_pylist()))
+
+
+def _hashes(digests: bytes) -> pa.Array:
+    return pa.Array.from_buffers(_HASH, len(digests) // 16, [None, pa.py_buffer(digests)])
 
 
 def _places(hashes: pa.Array, known: pa.Array) -> npt.NDArray[np.int64]:
