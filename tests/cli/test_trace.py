@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,18 @@ SAMPLES = REPO / "include" / "samples"
 
 
 @pytest.fixture
-def followed(etl: Etl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def followed(
+    etl: Etl, once: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
     """`followed(client, key)` after both nights of the two schools: what each run did, oldest first."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
-    for client in ("lakeside", "ashford"):
-        for night in ("night_1", "night_2"):
-            assert etl("run", client, "--files", str(SAMPLES / client / night)).code == 0
+
+    def load() -> None:
+        for client in ("lakeside", "ashford"):
+            for night in ("night_1", "night_2"):
+                assert etl("run", client, "--files", str(SAMPLES / client / night)).code == 0
+
+    once("both nights of two schools", load)
 
     def trace(client: str, key: str) -> Any:
         answer = etl("trace", client, key, "--json")

@@ -13,13 +13,13 @@ from tests.faults.campaign import CAMPAIGNS, PAGE, RESULTS, page
 pytestmark = pytest.mark.xdist_group("faults")
 # fault, instants, seed
 SAMPLE = [
-    ("kill", 5, 3),
+    ("kill", 4, 3),
     ("database", 4, 3),
-    ("s3", 3, 3),
+    ("s3", 2, 3),
     ("sftp", 2, 3),
     ("late listing", 1, 3),
-    ("delivery", 3, 3),
-    ("races", 3, 3),
+    ("delivery", 2, 3),
+    ("races", 2, 3),
     ("clients", 3, 3),
 ]
 
