@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,9 +17,11 @@ from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import Fault, FixTheSetup
 from etl_lib.extract.sources import Listing, RemoteFile
 from etl_lib.manifest import Delivery, ReadTable, delivery_folder, mapping_key
-from etl_lib.metrics.archived import KnownDelivery, RejectedLines
 from etl_lib.run import Run
 from etl_lib.storage import Storage
+
+if TYPE_CHECKING:  # reading a file needs no database
+    from etl_lib.metrics.archived import KnownDelivery, RejectedLines
 
 _CHUNK_BYTES = 1 << 20
 _BATCH_ROWS = 128 * 1024

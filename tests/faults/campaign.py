@@ -33,7 +33,7 @@ from tests.faults.proxy import Fault, Proxy
 from tests.faults.school import CLIENT, Files, marked, night
 from tests.faults.stage import DONE, TRY_AGAIN, UNFORESEEN
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "faults.json"
+RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 
 
@@ -297,7 +297,7 @@ def page(results: dict[str, dict[str, object]]) -> str:
     lines = [
         "# The fault campaign",
         "",
-        "Written by `make faults` from `benchmarks/results/faults.json`; do not edit. What the faults prove, and",
+        "Written by `make faults` from `tests/faults/results.json`; do not edit. What the faults prove, and",
         "what cannot be told: [guarantees.md](guarantees.md). *Struck*: the fault met the stage at work; the",
         "other instants lay before its beginning or after its end, and count as instants between stages.",
         "",
