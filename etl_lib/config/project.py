@@ -16,7 +16,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from etl_lib.config.entity import LOAD_ORDER, Entity, Model
 from etl_lib.config.environment import Environment, environment_name
-from etl_lib.config.lint import lint
 from etl_lib.config.mapping import CLIENT_ID, ORIGINS, EntityFill, Feed, Mapping
 from etl_lib.config.yaml_file import KeyPath, YamlFile, read_yaml
 from etl_lib.errors import EtlError, Fault, FixTheMapping
@@ -184,6 +183,8 @@ class Project:
             raise FixTheMapping.of("MAPPING_NOT_FOUND", text, self.shown(path), hint)
         layers = self.layers(client_id)
         mapping = validated(Mapping, layers, {"client_id": client_id})
+        from etl_lib.config.lint import lint  # a stage reads a mapping that was linted before
+
         if faults := lint(mapping, self.entities, lambda key: place_of(layers, key)):
             raise FixTheMapping(faults)
         used = {name for feed in mapping.feeds.values() for name in feed.entities}

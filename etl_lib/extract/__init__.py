@@ -1,9 +1,20 @@
 """Finds a delivery, keeps its original bytes, and reads it: CSV to Parquet of text with line numbers."""
 
-from etl_lib.extract.archived import Archived, recall
-from etl_lib.extract.delivery import Known, Sighting, anything_new, extract, look
-from etl_lib.extract.pgp import PgpKeys, keys_of_environment
-from etl_lib.extract.sources import Listing, LocalSource, RemoteFile, S3Source, SftpSource, Source
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from etl_lib.extract.archived import Archived, recall
+    from etl_lib.extract.delivery import Known, Sighting, anything_new, extract, look
+    from etl_lib.extract.pgp import PgpKeys, keys_of_environment
+    from etl_lib.extract.sources import (
+        Listing,
+        LocalSource,
+        RemoteFile,
+        S3Source,
+        SftpSource,
+        Source,
+    )
 
 __all__ = [
     "Archived",
@@ -22,3 +33,29 @@ __all__ = [
     "look",
     "recall",
 ]
+
+# Imported when they are asked for: who only reads a file does not start with what fetching one needs.
+_HOMES = {
+    "Archived": "archived",
+    "Known": "delivery",
+    "Listing": "sources",
+    "LocalSource": "sources",
+    "PgpKeys": "pgp",
+    "RemoteFile": "sources",
+    "S3Source": "sources",
+    "SftpSource": "sources",
+    "Sighting": "delivery",
+    "Source": "sources",
+    "anything_new": "delivery",
+    "extract": "delivery",
+    "keys_of_environment": "pgp",
+    "look": "delivery",
+    "recall": "archived",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of this package; raises AttributeError for any other."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
