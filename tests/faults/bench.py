@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import shutil
@@ -15,13 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psycopg
 
 from local_stack.objects import CLIENTS_BUCKET, STORAGE_BUCKET, ObjectStore, SftpServer
 from tests.faults.proxy import Proxy
 from tests.faults.school import CLIENT, Files, make_include, put
-from tests.faults.stage import DONE, TRY_AGAIN, UNFORESEEN
+from tests.faults.stage import DONE, TRY_AGAIN, UNFORESEEN, s3_client
 
 REPO = Path(__file__).parents[2]
 STAGES = ("extract", "validate", "transform", "load", "report")
@@ -270,10 +270,7 @@ class School:
         """An S3 client that reaches the server without a proxy."""
         objects = self.bench.objects
         assert objects
-        return boto3.client(
-            "s3", aws_access_key_id=objects.access_key, aws_secret_access_key=objects.secret_key,
-            endpoint_url=objects.endpoint_url, region_name="us-east-1",
-        )  # fmt: skip
+        return s3_client({**self._keys(), "endpoint_url": objects.endpoint_url})
 
     def run(self, run_id: str | None = None, stages: Sequence[str] = STAGES, tries: int = 3) -> str:
         """Every stage as a process of its own, repeated as Airflow would; gives the run's id."""
@@ -396,11 +393,11 @@ class School:
         if parts := [p for p in files if p.name.endswith(".part")]:
             found.append(f"{len(parts)} unfinished objects left")
         for path in files:
-            if path.relative_to(root).parts[0] == "archive" and path.parent.name == "files":
-                import hashlib
-
-                if hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
-                    found.append("a file in the archive is not what its name says")
+            is_original = (
+                path.relative_to(root).parts[0] == "archive" and path.parent.name == "files"
+            )
+            if is_original and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+                found.append("a file in the archive is not what its name says")
         if scratch := list((self.bench.home / "scratch").iterdir()):
             found.append(f"{len(scratch)} scratch folders left")
         for query, what in (

@@ -12,13 +12,13 @@ from typing import Any
 import psycopg
 
 from etl_lib.config.project import Project
-from etl_lib.extract import LocalSource
+from etl_lib.extract import LocalSource, keys_of_environment
 from etl_lib.pipeline import run_all
 from etl_lib.report import Outcome
 from etl_lib.run import Run
 from tests.faults.bench import state_of
 from tests.faults.school import CLIENT, WITHOUT_MARKER, Files, make_include, put
-from tests.faults.stage import no_keys, run_of
+from tests.faults.stage import run_of
 
 
 @dataclass
@@ -57,7 +57,11 @@ class Here:
         project = Project(include, "test")
         resolve: Callable[[], Any] = lambda: project.resolve(self.client_id)  # noqa: E731
         outcome, _ = run_all(
-            self.run(approve=approve), project, resolve, LocalSource(self.inbox), no_keys
+            self.run(approve=approve),
+            project,
+            resolve,
+            LocalSource(self.inbox),
+            keys_of_environment,
         )
         return outcome
 

@@ -12,8 +12,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +66,16 @@ def storage_of(place: dict[str, str]) -> Any:
     )  # fmt: skip
 
 
+def s3_client(place: dict[str, str]) -> Any:
+    """A client of boto3's with the keys and the endpoint of a place."""
+    import boto3
+
+    return boto3.client(
+        "s3", aws_access_key_id=place["access_key"], aws_secret_access_key=place["secret_key"],
+        endpoint_url=place["endpoint_url"], region_name="us-east-1",
+    )  # fmt: skip
+
+
 def source_of(place: dict[str, Any]) -> Any:
     """The client's inbox: a folder, a prefix of a bucket, or a folder of an SFTP server."""
     from etl_lib.extract import LocalSource, S3Source, SftpSource
@@ -74,50 +83,28 @@ def source_of(place: dict[str, Any]) -> Any:
     if "folder" in place:
         source: Any = LocalSource(Path(place["folder"]))
     elif "bucket" in place:
-        import boto3
-
-        client = boto3.client(
-            "s3", aws_access_key_id=place["access_key"], aws_secret_access_key=place["secret_key"],
-            endpoint_url=place["endpoint_url"], region_name="us-east-1",
-        )  # fmt: skip
-        source = S3Source(client, place["bucket"], place["prefix"])
+        source = S3Source(s3_client(place), place["bucket"], place["prefix"])
     else:
-        source = SftpSource(lambda: logged_in(place), place["path"])
+        from local_stack.sftp_client import logged_in
+        from local_stack.stack import SftpAccess
+
+        access = SftpAccess(
+            port=place["port"],
+            user=place["user"],
+            key_path=Path(place["key_path"]),
+            host_key=place["host_key"],
+        )
+        source = SftpSource(lambda: logged_in(access), place["path"])
     if late := place.get("late"):
         source = LateListing(source, late["name"], Path(late["looks"]))
     return source
-
-
-@contextmanager
-def logged_in(place: dict[str, Any]) -> Iterator[Any]:
-    """A session on the SFTP server; its host key is checked."""
-    import paramiko
-
-    client = paramiko.SSHClient()
-    kind, key = place["host_key"].split()[:2]
-    client.get_host_keys().add(
-        f"[127.0.0.1]:{place['port']}", kind,
-        paramiko.Ed25519Key(data=__import__("base64").b64decode(key)),
-    )  # fmt: skip
-    client.connect(
-        "127.0.0.1", place["port"], place["user"], key_filename=place["key_path"], timeout=10,
-        allow_agent=False, look_for_keys=False,
-    )  # fmt: skip
-    with client, client.open_sftp() as sftp:
-        yield sftp
-
-
-def no_keys() -> Any:
-    """This school encrypts nothing."""
-    from etl_lib.errors import FixTheSetup
-
-    raise FixTheSetup.of("CONNECTION_MISSING", "There are no keys for OpenPGP here.")
 
 
 def perform(order: dict[str, Any]) -> int:
     """One stage, or all of them one after the other for the stage `all`; gives an exit code."""
     from etl_lib.config.project import Project
     from etl_lib.errors import EtlError, TryAgain
+    from etl_lib.extract import keys_of_environment
     from etl_lib.pipeline import (
         begin,
         do_extract,
@@ -136,7 +123,7 @@ def perform(order: dict[str, Any]) -> int:
             return None
         return do_extract(
             run, lambda: project.resolve(run.client_id), lambda _: source_of(order["source"]),
-            lambda _: no_keys(),
+            lambda _: keys_of_environment(),
         )  # fmt: skip
 
     def unless_loaded(stage: Callable[[Any], Any]) -> Callable[[], Any]:

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from etl_lib.config.project import Project
-from etl_lib.extract import LocalSource
+from etl_lib.extract import LocalSource, keys_of_environment
 from etl_lib.pipeline import do_report, run_all
 from etl_lib.run import Run
 from tests.faults.school import CLIENT, make_include, marked, night, put
-from tests.faults.stage import no_keys, run_of
+from tests.faults.stage import run_of
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run(tmp_path: Path, database_url: str) -> Run:
          "database_url": database_url}
     )  # fmt: skip
     inbox = LocalSource(tmp_path / "inbox")
-    run_all(run, project, lambda: project.resolve(CLIENT), inbox, no_keys)
+    run_all(run, project, lambda: project.resolve(CLIENT), inbox, keys_of_environment)
     return run
 
 
