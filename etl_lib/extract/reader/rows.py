@@ -217,19 +217,23 @@ class RowReader:
     ) -> tuple[_Rows, list[Reject]]:
         """Without repeated headers, and without what stands below the header of another table."""
         heads = self._heads(rows, block, lines)
+        other = self._other_headers(rows, block, lines)
         if self.dialect.page_headers:
             self.repeated_headers += len(heads)
             self.rows_read -= len(heads)
-            return rows.only(~np.isin(rows.places, heads)), rejects
-        odd = self._odd_headers(rejects, block, lines)
-        begins = [*heads, *odd, *self._strangers(rows, block, lines)]
+            rows, heads, begins = rows.only(~np.isin(rows.places, heads)), other, other
+        else:
+            heads = [*heads, *other]
+            odd = self._odd_headers(rejects, block, lines)
+            heads = [*heads, *odd]
+            begins = [*heads, *self._strangers(rows, block, lines)]
         if not begins:
             return rows, rejects
         first = min(begins)
         self.second_table_line = line + first
         below = [int(at) for at in rows.places[rows.places >= first]]
         below += [at for at, _ in rejects if at >= first]
-        if first in heads or first in odd:  # a header is no row
+        if first in heads:  # a header is no row
             below.remove(first)
             self.rows_read -= 1
         kept = [one for one in rejects if one[0] < first]
@@ -259,6 +263,32 @@ class RowReader:
         return any(
             len(lines_that_begin_with(block, lines, words)) for words in {first, quote + first}
         )
+
+    def _other_headers(self, rows: _Rows, block: bytes, lines: Lines) -> list[int]:
+        """Rows that hold the header's names in another order or case: a second export begins.
+
+        Such a line is as long as the header, with quotation marks or without.
+        """
+        header, dialect = self.dialect.header, self.dialect
+        if not dialect.header_line or dialect.widths or len(header) < 2:
+            return []
+        blanks = len(header) - 1 if dialect.blank_after_delimiter else 0
+        bare = sum(len(cell.encode()) for cell in header) + len(header) - 1 + blanks
+        sizes = lines.ends - lines.starts
+        alike = np.flatnonzero((sizes == bare) | (sizes == bare + 2 * len(header)))
+        names = sorted(map(folded, header))
+        firsts = {cell.encode().lower() for cell in header}
+        sign, quote = dialect.delimiter.encode(), (dialect.quote or "").encode()
+        found = []
+        for at in alike.tolist():
+            line = block[lines.starts[at] : lines.ends[at]]
+            if line[: line.find(sign)].strip(quote).lower() not in firsts or at not in rows.places:
+                continue
+            record = Record(dialect)
+            record.feed(line.decode("utf-8", errors="replace"))
+            if sorted(map(folded, record.cells)) == names and record.cells != list(header):
+                found.append(at)
+        return found
 
     def _odd_headers(self, rejects: Sequence[Reject], block: bytes, lines: Lines) -> list[int]:
         """Rejected lines that hold most names of the header: that of a table of another width."""

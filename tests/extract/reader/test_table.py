@@ -93,6 +93,15 @@ def test_a_header_that_is_printed_on_every_page_is_left_out(read: Read) -> None:
     assert "1 repeated headers left out" in found.table.notes
 
 
+def test_a_page_header_with_moved_columns_begins_another_table(read: Read) -> None:
+    pages = b"Id,Name,Last\n1,Ana,Ruiz\nId,Name,Last\n2,Bo,Li\nLast,Id,Name\nOh,3,Cy\n"
+    with pytest.raises(AskTheSchool) as caught:
+        read(pages, format={"page_headers": True})
+    assert [(f.code, f.where) for f in caught.value.faults] == [
+        ("FILE_SEVERAL_TABLES", "people.csv, line 5")
+    ]
+
+
 OTHER = "".join(f"2010-01-{n:02d},Room {n},x\n" for n in range(1, 20))
 
 
@@ -101,10 +110,21 @@ OTHER = "".join(f"2010-01-{n:02d},Room {n},x\n" for n in range(1, 20))
     [
         ("Id,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n", 22),
         ("Id,Name\n1,Ana\n", 22),
+        ("Last,Id,Name\nRuiz,1,Ana\nLi,2,Bo\n", 22),
+        ("ID,NAME,LAST\n1,Ana,Ruiz\n2,Bo,Li\n", 22),
+        ('"Last","Id","Name"\n"Ruiz","1","Ana"\n', 22),
         ("\n\nDay,Room,Note\n" + OTHER, 24),
         ("2,Bo,Li\n" * 200_000 + "Id,Name,Last\n" + "2,Bo,Li\n" * 200_000, 200_022),
     ],
-    ids=["the same again", "fewer columns", "another behind blank lines", "blocks further below"],
+    ids=[
+        "the same again",
+        "fewer columns",
+        "columns moved",
+        "in capitals",
+        "columns moved and quoted",
+        "another behind blank lines",
+        "blocks further below",
+    ],
 )
 def test_a_second_table_is_said_with_its_line_and_nothing_of_it_is_read(
     read: Read, scan: Scan, below: str, line: int
