@@ -154,7 +154,7 @@ def _project(folder: Path, ids: list[str]) -> Path:
 
 def _bundle(folder: Path) -> dict[str, Any]:
     return {
-        "name": "integrations", "classpath": "etl_lib.bundle.SnapshotBundle",
+        "name": "integrations", "classpath": "etl_lib.airflow_edge.bundle.SnapshotBundle",
         "kwargs": {"project": str(folder / "project"), "refresh_interval": 60},
     }  # fmt: skip
 

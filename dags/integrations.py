@@ -6,8 +6,8 @@ from pathlib import Path
 
 from airflow.sdk import get_parsing_context
 
+from etl_lib.airflow_edge.dag_factory import integration
 from etl_lib.config.project import Project
-from etl_lib.dag_factory import integration
 
 project = Project.load(Path(__file__).parents[1] / "include")
 wanted = get_parsing_context().dag_id  # a task's process builds its own DAG only

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from airflow.sdk import get_parsing_context
 
+from etl_lib.airflow_edge.upkeep import DAG_ID, upkeep
 from etl_lib.config.project import Project
-from etl_lib.upkeep import DAG_ID, upkeep
 
 if get_parsing_context().dag_id in (None, DAG_ID):  # a task's process builds its own DAG only
     dag = upkeep(Project.load(Path(__file__).parents[1] / "include"))

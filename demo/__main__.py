@@ -63,7 +63,7 @@ def _play(
     servers = [c for c in clients if project.resolve(c).mapping.source.type == "sftp"]
     bundle = {
         "name": "integrations",
-        "classpath": "etl_lib.bundle.SnapshotBundle",
+        "classpath": "etl_lib.airflow_edge.bundle.SnapshotBundle",
         "kwargs": {"project": str(REPO), "refresh_interval": _REFRESH_S},
     }
     stack = Stack(

@@ -1,6 +1,6 @@
 """Every error the product raises on purpose, grouped by who acts next.
 
-Only the edges (`tasks.py`, `cli/`) turn them into retry, fail, skip or an exit code.
+Only the edges (`airflow_edge/`, `cli/`) turn them into retry, fail, skip or an exit code.
 """
 
 from __future__ import annotations

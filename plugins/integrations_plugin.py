@@ -13,8 +13,8 @@ _BUNDLE = f"{_PREFIX}/static/view.js"
 
 def _app() -> Any:
     """The web app behind Airflow's login."""
+    from etl_lib.airflow_edge.view_host import airflow_host
     from etl_lib.config.project import Project
-    from etl_lib.host import airflow_host
     from etl_lib.view.api import create_app
 
     project = Project.load()

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from etl_lib.airflow_edge.connections import archive_of
 from etl_lib.cli.run import as_dict, local_home, local_run, show_outcome
-from etl_lib.cli.trace import archive_of_airflow
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
 from etl_lib.errors import EtlError, FixTheSetup
@@ -33,7 +33,7 @@ def reconcile(
     migrate_if_needed(url, project.entities)
     archives, unreachable = [local_home().at("archive", client)], ""
     try:
-        archives.append(archive_of_airflow(project, client))
+        archives.append(archive_of(project, client))
     except FixTheSetup as error:
         unreachable = f"The archive of Airflow's runs cannot be reached: {error}"
     run = local_run(client, Wishes(), _silent)

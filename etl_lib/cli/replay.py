@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from etl_lib.airflow_edge.connections import archive_of
 from etl_lib.cli.decide import who
 from etl_lib.cli.run import (
     OVERWRITE_NEWER,
@@ -17,7 +18,6 @@ from etl_lib.cli.run import (
     local_run,
     show_outcome,
 )
-from etl_lib.cli.trace import archive_of_airflow
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
 from etl_lib.load.tables import migrate_if_needed
@@ -49,7 +49,7 @@ def replay(
         only_rejects=rejects, mapping_of_then=mapping_of_then, overwrite_newer=overwrite_newer,
     )  # fmt: skip
     of_cli = known.run_id.startswith("cli__")
-    archives = [] if of_cli else [archive_of_airflow(project, known.client_id)]
+    archives = [] if of_cli else [archive_of(project, known.client_id)]
     this_run = local_run(known.client_id, wishes, _silent)
     from etl_lib.extract import keys_of_environment
 

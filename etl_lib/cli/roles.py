@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from etl_lib.airflow_edge.roles import ensure_roles, roles_of
 from etl_lib.config.project import Project
-from etl_lib.roles import ensure_roles, roles_of
 
 
 def roles() -> None:

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from etl_lib.airflow_edge.connections import archive_of
 from etl_lib.cli.run import local_home
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
 from etl_lib.errors import FixTheSetup
 from etl_lib.manifest import masked
 from etl_lib.metrics.acts import Act, record_act
-from etl_lib.storage import Storage
 from etl_lib.trace import Trace, TracedRun
 from etl_lib.trace import trace as follow
 
@@ -31,7 +31,7 @@ def trace(
     url, archives = database_url(), [local_home().at("archive", client)]
     unreachable = ""
     try:
-        archives.append(archive_of_airflow(project, client))
+        archives.append(archive_of(project, client))
     except FixTheSetup as error:
         unreachable = f"The archive of Airflow's runs cannot be reached: {error}"
     found = follow(url, archives, client, key, entities)
@@ -43,15 +43,6 @@ def trace(
     if unreachable and not all(run.looked for run in found.runs):
         typer.echo(unreachable, err=True)
     raise typer.Exit(0 if any(one.state == "present" for one in found.standing) else 1)
-
-
-def archive_of_airflow(project: Project, client_id: str) -> Storage:
-    """The archive of Airflow's runs, through Airflow's own connection."""
-    from etl_lib.tasks import bucket
-
-    place = project.environment.storage
-    storage: Storage = bucket(place.conn_id, place.bucket)
-    return storage.at("archive", client_id)
 
 
 def _print(console: Console, found: Trace) -> None:

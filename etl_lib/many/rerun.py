@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from etl_lib.again import Standing, clear, standings, start_instead
+from etl_lib.airflow_edge.again import Standing, clear, standings, start_instead
 from etl_lib.errors import FixTheMapping
 from etl_lib.many.acts import ActOnMany
 from etl_lib.many.order import said

@@ -112,7 +112,7 @@ def airflow(
     (mappings / f"{HELD}.yaml").write_text(text + limits + every_row)
     bundle = {
         "name": "integrations",
-        "classpath": "etl_lib.bundle.SnapshotBundle",
+        "classpath": "etl_lib.airflow_edge.bundle.SnapshotBundle",
         "kwargs": {"project": str(project), "refresh_interval": 1},
     }
     home = make_home("stack")

@@ -13,7 +13,7 @@ def bundle(tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch):
     """A bundle over a copy of the project, keeping its snapshots in a folder of its own."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH", str(tmp_path / "store"))
-    from etl_lib.bundle import SnapshotBundle
+    from etl_lib.airflow_edge.bundle import SnapshotBundle
 
     project = tmp_path / "project"
     shutil.copytree(repo / "dags", project / "dags")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from etl_lib.upkeep import DAG_ID
+from etl_lib.airflow_edge.upkeep import DAG_ID
 from tests.airflow.conftest import KILLED, RunningAirflow
 
 # shares one running stack: stays in one of the parallel processes

@@ -70,7 +70,7 @@ def fab(
     (mappings / "south_one.yaml").write_text(text)
     bundle = {
         "name": "integrations",
-        "classpath": "etl_lib.bundle.SnapshotBundle",
+        "classpath": "etl_lib.airflow_edge.bundle.SnapshotBundle",
         "kwargs": {"project": str(project), "refresh_interval": 1},
     }
     stack = Stack(make_home("fab"), repo, (), bundles=[bundle])

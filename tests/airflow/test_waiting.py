@@ -36,7 +36,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The edge, with an Airflow of its own."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
     monkeypatch.setenv("ETL_ENVIRONMENT", "development")
-    from etl_lib import tasks
+    from etl_lib.airflow_edge import tasks
 
     return tasks
 
@@ -99,7 +99,7 @@ def test_the_trigger_fires_for_newer_files_and_not_for_those_that_are_loaded(
             loaded=given.model_dump_json() if given else None,
         )  # fmt: skip
         path, values = first.serialize()
-        assert path == "etl_lib.tasks.DeliveryTrigger"
+        assert path == "etl_lib.airflow_edge.waiting.DeliveryTrigger"
         begun = time.monotonic()
         if new_files:
             send(include, datetime.now(UTC) - timedelta(seconds=1))

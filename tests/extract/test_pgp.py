@@ -15,12 +15,12 @@ import pysequoia
 import pytest
 from pydantic import ValidationError
 
+from etl_lib.airflow_edge.connections import pgp_keys_of
 from etl_lib.config.mapping import DeliveryRules
 from etl_lib.config.project import Project
 from etl_lib.errors import AskTheSchool, EtlError, FixTheSetup
 from etl_lib.extract import PgpKeys, keys_of_environment
 from etl_lib.extract.pgp import KEY_VARIABLE, PASSPHRASE_VARIABLE
-from etl_lib.tasks import pgp_keys_of
 from tests.extract.schools import PEOPLE, School, zipped
 
 MADE_BY_GNUPG = Path(__file__).with_name("gnupg")

@@ -13,11 +13,11 @@ import boto3
 import paramiko
 import pytest
 
+from etl_lib.airflow_edge.connections import source_of
 from etl_lib.config.project import Project
 from etl_lib.errors import EtlError, FixTheSetup, TryAgain
 from etl_lib.extract import S3Source, Source
 from etl_lib.storage import Storage
-from etl_lib.tasks import source_of
 from local_stack.objects import CLIENTS_BUCKET, STORAGE_BUCKET
 from local_stack.sftp_client import logged_in, upload
 from local_stack.stack import Stack

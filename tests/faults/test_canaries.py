@@ -129,7 +129,7 @@ def test_storage_that_refuses_names_no_secret(
 
 def test_an_error_that_nobody_foresaw_is_told_without_its_text(here: Here) -> None:
     """The database's own words hold the value: `invalid input syntax for type date: "…"`."""
-    from etl_lib.tasks import airflow_outcome
+    from etl_lib.airflow_edge.endings import airflow_outcome
 
     with (
         pytest.raises(Exception) as caught,

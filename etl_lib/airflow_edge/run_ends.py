@@ -63,7 +63,7 @@ class InStep:
 
     def resume(self) -> None:
         """Tell tasks that wait for a person what has been decided elsewhere."""
-        from etl_lib.awaiting import resume_decided
+        from etl_lib.airflow_edge.awaiting import resume_decided
         from etl_lib.database import database_url
 
         resume_decided(database_url())

@@ -7,17 +7,17 @@ from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
-from etl_lib.config.mapping import Mapping
-from etl_lib.config.project import Project
-from etl_lib.errors import FixTheMapping
-from etl_lib.roles import access_control
-from etl_lib.tasks import (
+from etl_lib.airflow_edge.roles import access_control
+from etl_lib.airflow_edge.tasks import (
     ExtractOperator,
     LoadOperator,
     ReportOperator,
     TransformOperator,
     ValidateOperator,
 )
+from etl_lib.config.mapping import Mapping
+from etl_lib.config.project import Project
+from etl_lib.errors import FixTheMapping
 
 # A run that waits for its files or for approval is active: the next night must still find room.
 MAX_ACTIVE_RUNS = 3

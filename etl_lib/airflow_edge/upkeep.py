@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from etl_lib.airflow_edge.connections import conninfo, pgp_keys_of
+from etl_lib.airflow_edge.endings import airflow_outcome
+from etl_lib.airflow_edge.runs import run_of
+from etl_lib.airflow_edge.tasks import ClientOperator
 from etl_lib.config.project import Project
 from etl_lib.errors import NotNow
-from etl_lib.tasks import ClientOperator, airflow_outcome, conninfo, pgp_keys_of, run_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

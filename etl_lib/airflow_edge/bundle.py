@@ -16,8 +16,8 @@ from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
+from etl_lib.airflow_edge.roles import ensure_roles, roles_of
 from etl_lib.config.project import Project, faults_of_all
-from etl_lib.roles import ensure_roles, roles_of
 
 # What decides the DAGs; samples and schemas do not.
 _PARTS = ("dags/*.py", "include/*.yaml", "include/*/*.yaml")

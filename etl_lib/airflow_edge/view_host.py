@@ -11,12 +11,11 @@ from airflow.api_fastapi.core_api.security import get_user
 from cachetools import TTLCache, cached
 from fastapi import Depends
 
-from etl_lib.awaiting import resume_decided
+from etl_lib.airflow_edge.awaiting import resume_decided
+from etl_lib.airflow_edge.connections import archive_of
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
 from etl_lib.errors import NotNow
-from etl_lib.storage import Storage
-from etl_lib.tasks import bucket
 from etl_lib.view.api import Host, Visitor
 
 # What somebody may read is asked of Airflow's database again after so long: 50 viewers ask 3 times
@@ -33,7 +32,7 @@ def airflow_host(project: Project) -> Host:
         database_url=database_url,
         check_now=_check_now,
         paused=_paused,
-        archives=lambda client_id: [_archive(project).at("archive", client_id)],
+        archives=lambda client_id: [archive_of(project, client_id)],
         resume=lambda: resume_decided(database_url()),
     )
 
@@ -95,9 +94,3 @@ def _check_now(client_id: str, user_name: str) -> str:
 
 def _cannot(text: str) -> NotNow:
     return NotNow.of("CANNOT_CHECK_NOW", text)
-
-
-def _archive(project: Project) -> Storage:
-    place = project.environment.storage
-    storage: Storage = bucket(place.conn_id, place.bucket)
-    return storage

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
-from etl_lib import outcome
+from etl_lib.airflow_edge import run_ends
 
 
-class OutcomePlugin(AirflowPlugin):
+class RunEndsPlugin(AirflowPlugin):
     """Hooks of the scheduler."""
 
-    name = "outcome"
-    listeners: ClassVar = [outcome]
+    name = "run_ends"
+    listeners: ClassVar = [run_ends]

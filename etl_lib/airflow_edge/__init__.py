@@ -1,0 +1,1 @@
+"""All that knows Airflow: DAGs and tasks, connections, bundle, roles, the scheduler and the api-server."""

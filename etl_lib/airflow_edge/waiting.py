@@ -1,0 +1,73 @@
+"""Waiting for a school's files without a worker: until when, and the trigger that looks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from etl_lib.airflow_edge.connections import source_of
+from etl_lib.config.project import Project, ResolvedMapping
+from etl_lib.errors import TryAgain
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from etl_lib.config.school_days import Wait
+
+
+def wait_of(context: Context, resolved: ResolvedMapping) -> Wait:
+    """Until when the run waits: the deadline in the client's zone, or soon when run by hand."""
+    dag_run, mapping = context["dag_run"], resolved.mapping
+    begun = dag_run.start_date or datetime.now(UTC)
+    scheduled_for = (dag_run.logical_date or begun) if dag_run.run_type == "scheduled" else None
+    by_hand = timedelta(seconds=mapping.delivery.wait_by_hand_s)
+    return mapping.rhythm.wait(scheduled_for, begun, by_hand)
+
+
+class DeliveryTrigger(BaseTrigger):
+    """Looks at a client's files until they are a whole delivery that lies still, or time is up.
+
+    `loaded`: the delivery that is loaded, as JSON; a newer one is waited for.
+    """
+
+    def __init__(self, resolved: str, include: str, until: str, loaded: str | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.resolved, self.include, self.until, self.loaded = resolved, include, until, loaded
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """For the triggerer: the mapping as JSON, since the files may change meanwhile."""
+        names = ("resolved", "include", "until", "loaded")
+        values = {name: getattr(self, name) for name in names}
+        return f"{__name__}.{type(self).__name__}", values
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """One event: the delivery is whole, or it is too late; extract says which."""
+        import asyncio
+
+        resolved = ResolvedMapping.model_validate_json(self.resolved)
+        until = datetime.fromisoformat(self.until)
+        previous: str | None = None
+        while datetime.now(UTC) < until:
+            sighting = await asyncio.to_thread(self._look, resolved, previous)
+            if sighting is not None:
+                previous = sighting.model_dump_json()
+                if sighting.whole:
+                    break
+            await asyncio.sleep(resolved.mapping.delivery.poll_s)
+        looked_until = datetime.now(UTC).isoformat()
+        yield TriggerEvent({"looked_until": looked_until})  # type: ignore[no-untyped-call]
+
+    def _look(self, resolved: ResolvedMapping, previous: str | None) -> Any:
+        from etl_lib.extract import Known, Sighting, look
+
+        before = Sighting.model_validate_json(previous) if previous else None
+        loaded = Known.model_validate_json(self.loaded) if self.loaded else None
+        try:
+            project = Project.load(Path(self.include))
+            return look(resolved, source_of(resolved, project), before, loaded)
+        except TryAgain:
+            return None  # the place may answer again before the deadline
