@@ -80,6 +80,11 @@ def once(
     def copy(source: str, target: str) -> None:
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {target} WITH (FORCE)".encode())
+            # connections that this process keeps for its next look
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                (source,),
+            )
             connection.execute(f"CREATE DATABASE {target} TEMPLATE {source}".encode())
 
     def do(name: str, load: Callable[[], Any]) -> Any:
