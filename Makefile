@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-pollock bench-corpora lock schemas clean help
+.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-fleet bench-pollock bench-corpora lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ bench-view: $(VENV)/.ready $(VIEW)  ## the view on a year of 500 clients
 
 bench-reader: $(VENV)/.ready  ## the reader against pyarrow, duckdb, polars, pandas
 	$(BIN)/python -m benchmarks.reader $(ARGS)
+
+bench-fleet: $(VENV)/.ready $(VIEW)  ## 500 mappings in a running Airflow (takes an hour)
+	$(BIN)/python -m benchmarks.fleet $(ARGS)
 
 bench-pollock: $(VENV)/.ready  ## the reader and its peers on broken files: CHECKOUT=folder of Pollock
 	$(BIN)/python -m benchmarks.pollock --checkout "$(CHECKOUT)" $(ARGS)

@@ -59,6 +59,11 @@ class PostgresServer:
         return self.url(name)
 
     @property
+    def pid(self) -> int:
+        """The server's process, from which all its others come."""
+        return int((self.folder / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    @property
     def socket_folder(self) -> Path:
         """Where the server's socket lies."""
         return self._short()

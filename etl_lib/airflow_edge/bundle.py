@@ -1,7 +1,8 @@
 """An Airflow DAG bundle of immutable snapshots: a run keeps the mappings it began with.
 
-A snapshot is a copy of `dags/` and `include/` in a folder named after the hash of its content. For
-each mapping with a mistake it also holds a file that raises the linter's words, so that Airflow's
+A snapshot is a copy of `dags/` and `include/` in a folder named after the hash of its content and of the
+code that reads it, with the description of every client's DAG, so that parsing need not read the mappings
+again. For each mapping with a mistake it also holds a file that raises the linter's words, so that Airflow's
 import errors show them as long as the mistake stands and the other DAGs stay.
 """
 
@@ -16,11 +17,14 @@ from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
-from etl_lib.airflow_edge.roles import ensure_roles, roles_of
-from etl_lib.config.project import Project, faults_of_all
+from etl_lib.airflow_edge.described import Described, describe, keep_described
+from etl_lib.airflow_edge.roles import ensure_roles
+from etl_lib.config.project import Project
+from etl_lib.errors import EtlError
 
 # What decides the DAGs; samples and schemas do not.
 _PARTS = ("dags/*.py", "include/*.yaml", "include/*/*.yaml")
+_CODE = Path(__file__).parents[1]  # a new release reads the same mappings anew
 _STUB = '''"""Written by the bundle: the mistake in one mapping, for Airflow's list of import errors."""
 # airflow dag
 from etl_lib.errors import FixTheMapping
@@ -40,6 +44,7 @@ class SnapshotBundle(BaseDagBundle):
         self._current: str | None = self.version
         self._seen: tuple[tuple[str, int, int], ...] = ()
         self._roles: frozenset[str] = frozenset()
+        self._described: dict[str, tuple[str, Described]] = {}  # with what it was read from
 
     def initialize(self) -> None:
         """Make a snapshot of the files as they are now, unless a version was asked for."""
@@ -65,12 +70,14 @@ class SnapshotBundle(BaseDagBundle):
             if seen == self._seen and self._current:
                 ensure_roles(self._roles)  # one that was taken away would cost every DAG
                 return
-            self._roles = roles_of(Project.load(self.project / "include"))
+            project = Project.load(self.project / "include")
+            clients = self._described_by_client(project)
+            self._roles = frozenset(r for one in clients.values() for r in one.access_control)
             ensure_roles(self._roles)
             digest = self._digest()
             target = Path(self.versions_dir) / digest
             if not target.is_dir():
-                self._snapshot(target)
+                self._snapshot(target, project, clients)
             elif self._current not in (None, digest):
                 # what was taken back: Airflow parses a file again only when its time is new
                 for path in (target / "dags").glob("*.py"):
@@ -86,24 +93,44 @@ class SnapshotBundle(BaseDagBundle):
             stat = path.stat()
             yield str(path), stat.st_mtime_ns, stat.st_size
 
+    def _described_by_client(self, project: Project) -> dict[str, Described]:
+        """Every client's DAG; of those whose files are the same as at the last look nothing is read again."""
+        shared = hashlib.sha256()
+        for path in sorted(project.include.glob("entities/*.yaml")):
+            shared.update(path.read_bytes())
+        found = {}
+        for client_id in project.client_ids():
+            try:
+                source = f"{shared.hexdigest()} {project.digest(client_id)}"
+            except EtlError:
+                source = ""
+            known = self._described.get(client_id)
+            if known is None or not source or known[0] != source:
+                known = source, describe(project, client_id)
+            found[client_id] = known
+        self._described = found
+        return {client_id: one for client_id, (_, one) in found.items()}
+
     def _digest(self) -> str:
         digest = hashlib.sha256()
-        for path in self._files():
-            digest.update(str(path.relative_to(self.project)).encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        for home, files in ((self.project, self._files()), (_CODE, sorted(_CODE.rglob("*.py")))):
+            for path in files:
+                digest.update(str(path.relative_to(home)).encode() + b"\0")
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()[:16]
 
-    def _snapshot(self, target: Path) -> None:
+    def _snapshot(self, target: Path, project: Project, clients: dict[str, Described]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".part-"))
         for path in self._files():
             copy = scratch / path.relative_to(self.project)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-        for client_id, faults in faults_of_all(Project.load(scratch / "include")):
-            if faults:
-                text = "\n".join(str(fault) for fault in faults)
-                stub = scratch / "dags" / f"mapping_{client_id}.py"
-                stub.write_text(_STUB.format(text=text), encoding="utf-8")
+        keep_described(scratch, project.environment_name, clients)
+        mistakes = {client_id: one.mistake for client_id, one in clients.items() if one.mistake}
+        mistakes |= {name: str(fault) for name, fault in project.misnamed_mappings().items()}
+        for name, text in mistakes.items():
+            stub = scratch / "dags" / f"mapping_{name}.py"
+            stub.write_text(_STUB.format(text=text), encoding="utf-8")
         scratch.chmod(0o755)
         scratch.rename(target)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
+from airflow.sdk.definitions.param import ParamsDict
 
-from etl_lib.airflow_edge.roles import access_control
+from etl_lib.airflow_edge.described import described
 from etl_lib.airflow_edge.tasks import (
     ExtractOperator,
     LoadOperator,
@@ -15,9 +16,7 @@ from etl_lib.airflow_edge.tasks import (
     TransformOperator,
     ValidateOperator,
 )
-from etl_lib.config.mapping import Mapping
 from etl_lib.config.project import Project
-from etl_lib.errors import FixTheMapping
 
 # A run that waits for its files or for approval is active: the next night must still find room.
 MAX_ACTIVE_RUNS = 3
@@ -55,77 +54,24 @@ PARAMS = {
 }  # fmt: skip
 
 
+# Validated here once: Airflow validates the parameters of a DAG against JSON Schema, and copies them for
+# each of its tasks, which was half of what parsing 500 mappings costs
+_PARAMS = ParamsDict(PARAMS)
+_PARAMS.validate()
+# Airflow 3.3.2 takes False as None: a new client would run for a tick that lies before its existence
+_NEVER_BACK = timedelta(0)
+
+
 def integration(project: Project, client_id: str) -> DAG:
     """The client's integration: extract >> validate >> transform >> load, and report after all.
 
     A client whose mapping has a mistake gets the same DAG without a schedule, so that its history
     stays; its first task fails with the linter's words before any file is touched.
     """
-    try:
-        mapping = project.resolve(client_id).mapping
-    except FixTheMapping as error:
-        return _dag(project, client_id, **_broken(client_id, error))
-    return _dag(project, client_id, **_described(project, mapping))
-
-
-# Airflow 3.3.2 takes False as None: a new client would run for a tick that lies before its existence
-_NEVER_BACK = timedelta(0)
-
-
-def _described(project: Project, mapping: Mapping) -> dict[str, Any]:
-    schedule = (
-        CronTriggerTimetable(
-            mapping.schedule,
-            timezone=mapping.timezone,
-            run_immediately=_NEVER_BACK,
-        )
-        if mapping.schedule
-        else None
-    )
-    feeds = "\n".join(
-        f"| {name} | `{', '.join(feed.file)}` | {'required' if feed.required else 'optional'} | "
-        f"{feed.content} | {', '.join(feed.entities)} |"
-        for name, feed in mapping.feeds.items()
-    )
-    when = f"`{mapping.schedule}` in {mapping.timezone}" if mapping.schedule else "by hand"
-    doc = f"""**{mapping.client}** sends files out of {mapping.sis}. Responsible: {mapping.owner}.
-
-Runs {when}; mapping `include/mappings/{mapping.client_id}.yaml`, environment {project.environment_name}.
-
-| feed | file | | content | fills |
-| --- | --- | --- | --- | --- |
-{feeds}
-"""
-    return {
-        "schedule": schedule,
-        "dag_display_name": mapping.client,
-        "description": f"{mapping.client} ({mapping.sis})",
-        "tags": [mapping.sis, mapping.owner, project.environment_name],
-        "start_date": mapping.start_date
-        and datetime.combine(mapping.start_date, datetime.min.time(), mapping.zone),
-        "doc_md": doc,
-        "retries": mapping.retries,
-        "owner": mapping.owner,
-        "access_control": access_control(mapping),
-    }
-
-
-def _broken(client_id: str, error: FixTheMapping) -> dict[str, Any]:
-    return {
-        "schedule": None,
-        "dag_display_name": f"{client_id} (mapping broken)",
-        "description": "The mapping has a mistake; nothing can be loaded until it is corrected.",
-        "tags": ["mapping broken"],
-        "doc_md": f"**The mapping has a mistake.**\n\n```\n{error}\n```\n",
-        "retries": 0,
-        "owner": "data engineer",
-    }
-
-
-def _dag(project: Project, client_id: str, *, retries: int, owner: str, **described: Any) -> DAG:
+    what = described(project, client_id)
     default_args = {
-        "owner": owner,
-        "retries": retries,
+        "owner": what.owner,
+        "retries": what.retries,
         "retry_delay": timedelta(seconds=15),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),
@@ -133,11 +79,22 @@ def _dag(project: Project, client_id: str, *, retries: int, owner: str, **descri
     }
     with DAG(
         dag_id=client_id,
+        dag_display_name=what.name,
+        description=what.description,
+        tags=list(what.tags),
+        doc_md=what.doc,
+        schedule=what.schedule
+        and CronTriggerTimetable(
+            what.schedule, timezone=what.timezone, run_immediately=_NEVER_BACK
+        ),
+        start_date=what.start and what.start.astimezone(ZoneInfo(what.timezone)),
+        access_control={
+            role: {name: set(rights) for name, rights in resources.items()}
+            for role, resources in what.access_control.items()
+        },
         catchup=False,
         max_active_runs=MAX_ACTIVE_RUNS,
-        params=PARAMS,
         default_args=default_args,
-        **described,
     ) as dag:
         given = {"client_id": client_id, "include": str(project.include)}
         extract = ExtractOperator(task_id="extract", **given)
@@ -146,4 +103,7 @@ def _dag(project: Project, client_id: str, *, retries: int, owner: str, **descri
         load = LoadOperator(task_id="load", **given)
         report = ReportOperator(task_id="report", **given).as_teardown()
         extract >> validate >> transform >> load >> report
+    object.__setattr__(
+        dag, "params", _PARAMS
+    )  # as the DAG itself sets them, without validating again
     return dag

@@ -25,7 +25,9 @@ print(json.dumps({
         k: {
             "tasks": [t.task_id for t in d.topological_sort()],
             "retries": d.tasks[0].retries,
-            "params": sorted(d.params),
+            "schedule": str(d.timetable.expression) + str(d.timetable.timezone) if d.schedule else None,
+            "access": repr(d.access_control), "start": str(d.start_date),
+            "params": sorted(d.params), "asked": [sorted(t.params) for t in d.tasks],
             "clients": list(getattr(getattr(d.tasks[-1], "expand_input", None), "value", {}).get("client_id", [])),
             "at_once": d.tasks[-1].max_active_tis_per_dag,
             "name": d.dag_display_name, "tags": sorted(d.tags), "doc": d.doc_md,
@@ -65,6 +67,13 @@ def test_every_mapping_is_one_dag_of_four_stages_and_a_report(project: Path) -> 
         assert dag["tasks"] == ["extract", "validate", "transform", "load", "report"]
         assert dag["teardown"] and dag["retries"] >= 1 and dag["active"] > 1
         assert {"approve", "undo"} <= set(dag["params"])
+        assert dag["asked"] == [
+            [],
+            [],
+            [],
+            ["comment"],
+            [],
+        ]  # what the form of an answer asks, and no more
 
 
 @pytest.mark.parametrize("name", ["integrations", "reconcile"])
@@ -102,3 +111,21 @@ def test_the_schedule_is_in_the_clients_own_zone(project: Path) -> None:
         mapping = project_config.resolve(client_id).mapping
         assert dags[client_id]["name"] == mapping.client
         assert f"in {mapping.timezone}" in dags[client_id]["doc"]
+
+
+def test_a_snapshot_makes_the_dags_that_its_mappings_make(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(project / "airflow"))
+    from etl_lib.airflow_edge.described import describe, keep_described
+
+    broken = project / "include" / "mappings" / "broken_school.yaml"
+    broken.write_text("client: Broken\nsis: x\nowner: Ana\nfeeds: {}\nscedule: 1\n")
+    read = parse(project)
+    config = Project(project / "include", "development")
+    keep_described(project, "development", {c: describe(config, c) for c in config.client_ids()})
+    for path in (project / "include" / "templates").glob("*.yaml"):
+        path.unlink()  # what a snapshot knows is not read again
+    assert parse(project) == read
+    keep_described(project, "production", {})  # of another environment: nothing of it counts
+    assert parse(project) != read

@@ -1,0 +1,1 @@
+"""Five hundred mappings on one machine: parsing, what a task and a quiet run cost, a whole night."""
