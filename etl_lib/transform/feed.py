@@ -42,9 +42,10 @@ from etl_lib.storage import Storage, scratch_folder
 from etl_lib.transform.duplicates import row_hashes, settle
 from etl_lib.transform.hook import call_hook
 from etl_lib.transform.keys import KeysOfDelivery, kept_keys
+from etl_lib.transform.memory import give_back
 from etl_lib.transform.unchanged import RowsBefore, read_snapshot, snapshot_schema
 
-BATCH_ROWS = 128 * 1024
+BATCH_ROWS = 64 * 1024
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
 )  # fmt: skip
@@ -138,11 +139,13 @@ class _FillWork:
         with scratch_folder() as scratch:
             path = scratch / "rows.parquet"
             rows_in = self._write_canonical(path, schema)
+            give_back()
             if self.whole:
                 self._give_way(path)
             repeated = self._settle(path, schema)
-            unchanged = self.before.rows() if self.before else None
+            unchanged = self.before.take_rows() if self.before else None
             shared = self._shared_values(path, schema, unchanged)
+            give_back()
             self._keep_keys(path, unchanged)
             snapshot_key = self._write_snapshot(path, schema, unchanged, scratch)
             rows_out = pq.ParquetFile(path).metadata.num_rows

@@ -16,7 +16,7 @@ from etl_lib.manifest import keys_key
 from etl_lib.run import Run
 from etl_lib.storage import scratch_folder
 
-_BATCH_ROWS = 128 * 1024
+_BATCH_ROWS = 64 * 1024
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema([("feed", _NAME), ("entity", _NAME), ("key", pa.string()), ("file", _NAME),
                      ("line", pa.int64()), ("outcome", _NAME)])  # fmt: skip

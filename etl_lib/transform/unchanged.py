@@ -17,8 +17,9 @@ import xxhash
 from etl_lib.manifest import ROW_HASH, ReadTable, Snapshot
 from etl_lib.rules.unchanged import joined_cells
 from etl_lib.storage import Storage, scratch_folder
+from etl_lib.transform.memory import give_back
 
-BATCH_ROWS = 128 * 1024
+BATCH_ROWS = 64 * 1024
 _HASH = pa.binary(16)
 _NONE = -1
 
@@ -61,7 +62,9 @@ class RowsBefore:
                 else:
                     mask = pc.is_in(batch["_line"], value_set=bad)
                     out.append(mask.to_numpy(zero_copy_only=False))
+        give_back()
         self.hashes = _hashes(b"".join(digests))
+        digests.clear()
         self.lines = np.concatenate([self.lines, *lines])
         self.places = np.full(len(self.lines), _NONE, np.int64)
         if len(self.lines):
@@ -70,6 +73,7 @@ class RowsBefore:
             found = self.places[self.places != _NONE]
             often = np.bincount(found, minlength=1) > 1
             self.places[(self.places != _NONE) & often[self.places]] = _NONE
+        give_back()
 
     @property
     def unchanged(self) -> int:
@@ -94,11 +98,14 @@ class RowsBefore:
         self.places[at[again]] = _NONE
         return int(again.sum())
 
-    def rows(self) -> pa.Table | None:
-        """The unchanged rows as the snapshot has them, in the order of the files."""
+    def take_rows(self) -> pa.Table | None:
+        """The unchanged rows as the snapshot has them, in the order of the files; the snapshot itself goes."""
         if self.snapshot is None:
             return None
-        return self.snapshot.take(pa.array(self.places[self.places != _NONE]))
+        rows = self.snapshot.take(pa.array(self.places[self.places != _NONE]))
+        self.snapshot = None
+        give_back()
+        return rows
 
     def lines_of(self, begin: int, end: int) -> pa.Int64Array:
         """The lines of the unchanged ones among the rows from `begin` to `end`."""
@@ -151,12 +158,23 @@ def _hashes(digests: bytes) -> pa.Array:
 
 
 def _places(hashes: pa.Array, known: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each hash stands among the known ones, or -1: looked up by one half, compared by the other."""
+    """Where each hash stands among the known ones, or -1; of two that are the same one may be -1.
+
+    Most rows stand where they stood; what has moved is looked up by one half and compared by the other.
+    """
     ours, theirs = _halves(hashes), _halves(known)
-    found = pc.index_in(pa.array(ours[:, 0]), value_set=pa.array(theirs[:, 0]))
-    places: npt.NDArray[np.int64] = pc.fill_null(found, _NONE).to_numpy().astype(np.int64)
-    same = theirs[places, 1] == ours[:, 1] if len(theirs) else np.zeros(len(places), np.bool_)
-    return np.where(same, places, _NONE)
+    shared = min(len(ours), len(theirs))
+    stayed = (ours[:shared] == theirs[:shared]).all(axis=1)
+    places = np.full(len(ours), _NONE, np.int64)
+    places[:shared][stayed] = np.flatnonzero(stayed)
+    moved = np.flatnonzero(places == _NONE)
+    left = np.concatenate([np.flatnonzero(~stayed), np.arange(shared, len(theirs))])
+    if len(moved) and len(left):
+        found = pc.index_in(pa.array(ours[moved, 0]), value_set=pa.array(theirs[left, 0]))
+        at = pc.fill_null(found, _NONE).to_numpy()
+        same = (at != _NONE) & (theirs[left[at], 1] == ours[moved, 1])
+        places[moved[same]] = left[at[same]]
+    return places
 
 
 def _halves(hashes: pa.Array) -> npt.NDArray[np.uint64]:

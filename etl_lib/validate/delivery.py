@@ -33,7 +33,7 @@ from etl_lib.storage import scratch_folder
 from etl_lib.validate.agreed import WHOLE_FILE, unexpected_rows
 from etl_lib.validate.fewer import far_fewer_rows
 
-BATCH_ROWS = 128 * 1024
+BATCH_ROWS = 64 * 1024
 _UNREAD = ("VALUE_NOT_A_DATE", "VALUE_NOT_A_NUMBER", "VALUE_NOT_A_TIMESTAMP")
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
