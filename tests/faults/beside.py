@@ -48,7 +48,8 @@ class Serial:
             client_id = f"serial{len(self.known)}"
             make_include(self.bench.home, {client_id: _MAPPING})
             school = self.bench.school(self.database, client_id=client_id)
-            found, first = [], {}
+            found: list[Night] = []
+            first: dict[int, str] = {}
             for day, again in steps:
                 if again:
                     run_id = replace(school, wishes=_wishes(day, first[day], True, True)).run()
