@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-import psutil
 import psycopg
 import pytest
 
 from tests.airflow.conftest import KILLED, PATIENT, SILENT, RunningAirflow
+from tests.airflow_tasks import scheduler_of, tasks_at_work
 
 # shares one running stack: stays in one of the parallel processes
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -26,21 +24,6 @@ def recorded(airflow: RunningAirflow, client_id: str, run_id: str) -> tuple[str,
     return str(rows[0][0]), bool(rows[0][1]), {str(row[2]) for row in rows if row[2]}
 
 
-def task_processes(airflow: RunningAirflow) -> list[psutil.Process]:
-    """Processes of this Airflow in which a task runs now: children of its executor's workers."""
-    found = airflow.stack.airflow
-    assert found is not None
-    scheduler = next(p for p in found.processes if "scheduler" in p.name)
-    every = psutil.Process(scheduler.popen.pid).children(recursive=True)
-    titles = {}
-    for process in every:
-        with suppress(psutil.NoSuchProcess):  # it has ended since, or is a zombie
-            titles[process] = " ".join(process.cmdline())
-    return [
-        p for p, title in titles.items() if "worker -- " in title and "LocalExecutor" not in title
-    ]
-
-
 def test_a_run_whose_process_was_killed_is_failed_with_the_reason_and_loads_nothing(
     airflow: RunningAirflow,
 ) -> None:
@@ -56,8 +39,8 @@ def test_a_run_whose_process_was_killed_is_failed_with_the_reason_and_loads_noth
             "AND datname = current_database()"
         )
         airflow.wait_until(lambda: airflow.query(waits) == [(1,)], 60)
-        [task] = task_processes(airflow)
-        task.kill()
+        [task] = tasks_at_work(scheduler_of(airflow.stack)).values()
+        task.process.kill()
         state, tasks = airflow.ended(KILLED, run_id)
     assert (state, tasks["load"]) == ("failed", "failed")
     airflow.wait_until(lambda: recorded(airflow, KILLED, run_id)[1], 5)

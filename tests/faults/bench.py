@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.faults.stage import DONE, TRY_AGAIN, UNFORESEEN, s3_client
 REPO = Path(__file__).parents[2]
 STAGES = ("extract", "validate", "transform", "load", "report")
 KILLED = -9
+_PATIENCE_S = 300  # a machine at work on much else takes minutes for what takes seconds
 ENTITIES = ("section", "person", "enrollment")
 _VOLATILE = (
     "client_id", "run_seq", "first_run_seq", "change_seq", "delivery_seq", "first_seen_at", "last_changed_at",
@@ -54,7 +56,7 @@ class Zygote:
         self._ready = False
         threading.Thread(target=self._listen, daemon=True).start()
         with self._changed:
-            assert self._changed.wait_for(lambda: self._ready, 60)
+            assert self._changed.wait_for(lambda: self._ready, _PATIENCE_S), "it never began"
 
     def _listen(self) -> None:
         assert self._process.stdout
@@ -71,7 +73,7 @@ class Zygote:
         """Begin a stage; gives its number once its process lives."""
         number = next(self._numbers)
         self._say({**order, "id": number})
-        self._wait(number, "began", 30)
+        self._wait(number, "began", _PATIENCE_S)
         return number
 
     def kill(self, number: int) -> None:
@@ -82,7 +84,7 @@ class Zygote:
         """Whether it has."""
         return "code" in self._news.get(number, {})
 
-    def wait(self, number: int, limit_s: float = 120) -> int:
+    def wait(self, number: int, limit_s: float = _PATIENCE_S) -> int:
         """Its exit code; -9 when it was killed."""
         return int(self._wait(number, "code", limit_s))
 
@@ -90,7 +92,7 @@ class Zygote:
         """End the zygote, and with it every stage."""
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(15)
+        self._process.wait(_PATIENCE_S)
 
     def _say(self, what: Mapping[str, Any]) -> None:
         assert self._process.stdin
@@ -130,11 +132,12 @@ class Bench:
     database_proxy: Proxy | None = None
     s3_proxy: Proxy | None = None
     sftp_proxy: Proxy | None = None
+    clients: Mapping[str, str] | None = None  # mappings by client id, instead of the usual ones
 
     def __post_init__(self) -> None:
         self._runs = itertools.count(1)
         self.places: dict[str, Any] = {}  # of campaigns, to be used again by the next
-        self.include = make_include(self.home)
+        self.include = make_include(self.home, self.clients)
         self.log = self.home / "stages.log"
         self._all = contextlib.ExitStack()
 
@@ -202,6 +205,8 @@ class School:
     client_id: str = CLIENT
     through_proxy: bool = False
     late: dict[str, str] | None = None
+    wishes: Mapping[str, Any] = field(default_factory=dict)  # etl_lib.run.Wishes; instants as ISO
+    ended: list[tuple[str, int]] = field(default_factory=list)  # stages of `run`, with exit codes
 
     @property
     def inbox(self) -> Path:
@@ -221,7 +226,7 @@ class School:
         return {
             "stage": stage, "client_id": self.client_id, "run_id": run_id, "include": str(bench.include),
             "database_url": url, "storage": self._storage(), "source": self._source(),
-            "log": str(bench.log), **more,
+            "log": str(bench.log), "wishes": dict(self.wishes), **more,
         }  # fmt: skip
 
     def _storage(self) -> dict[str, str]:
@@ -248,8 +253,8 @@ class School:
 
     def _keys(self) -> dict[str, str]:
         objects, proxy = self.bench.objects, self.bench.s3_proxy
-        assert objects and proxy
-        port = proxy.port if self.through_proxy else objects.port
+        assert objects and (proxy or not self.through_proxy)
+        port = proxy.port if proxy and self.through_proxy else objects.port
         return {"access_key": objects.access_key, "secret_key": objects.secret_key,
                 "endpoint_url": f"http://127.0.0.1:{port}"}  # fmt: skip
 
@@ -275,20 +280,23 @@ class School:
     def run(self, run_id: str | None = None, stages: Sequence[str] = STAGES, tries: int = 3) -> str:
         """Every stage as a process of its own, repeated as Airflow would; gives the run's id."""
         run_id = run_id or self.bench.next_run()
+        began = datetime.now(UTC).isoformat()  # of the run, as its later stages know it
         for stage in stages:
             for _ in range(tries):
-                code = self.stage(run_id, stage)
+                code = self.stage(run_id, stage, began)
+                self.ended.append((stage, code))
                 if code not in (TRY_AGAIN, UNFORESEEN, KILLED):
                     break
             if code != DONE and stage not in ("report", "all"):
-                self.stage(run_id, "report")
+                self.stage(run_id, "report", began)
                 break
         return run_id
 
-    def stage(self, run_id: str, stage: str) -> int:
-        """One stage to its end; gives its exit code."""
+    def stage(self, run_id: str, stage: str, began: str = "") -> int:
+        """One stage to its end; gives its exit code. `began`: the run did, as ISO; else it does now."""
         zygote = self.bench.zygote
-        return zygote.wait(zygote.start(self.order(run_id, stage, environ=self.bench.environ)))
+        order = self.order(run_id, stage, environ=self.bench.environ, began=began)
+        return zygote.wait(zygote.start(order))
 
     def killed(self, run_id: str, stage: str, after_s: float) -> bool:
         """A stage that gets signal 9 after so long; whether it was alive then."""
@@ -367,6 +375,10 @@ class School:
 
     def faults(self, run_id: str, expected: Night) -> list[str]:
         """What is not as after an undisturbed run; empty when all is well."""
+        return self.differences(run_id, expected) + self.leftovers()
+
+    def differences(self, run_id: str, expected: Night) -> list[str]:
+        """In what the run and the tables differ from an undisturbed run."""
         found = []
         status, night = self.status(run_id), self.night(run_id)
         if not status.startswith("succeeded"):
@@ -376,7 +388,7 @@ class School:
                 found.append(f"{name} differ")
         if (loads := self.loads(run_id)) != 1:
             found.append(f"{loads} loads")
-        return found + self.leftovers()
+        return found
 
     def leftovers(self) -> list[str]:
         """What a finished run must not leave: stage files, half objects, locks, sessions, tables."""
@@ -444,11 +456,15 @@ def _state_query(connection: psycopg.Connection[Any]) -> bytes:
 
 @dataclass
 class Reader:
-    """Looks at a client's tables all the time, in its `with` block; `seen`: every state it met."""
+    """Looks at a client's tables all the time, in its `with` block; `seen`: every state it met.
+
+    `too_green`: runs that said they had loaded before they had.
+    """
 
     school: School
     pause_s: float = 0.01
     seen: set[str] = field(default_factory=set)
+    too_green: set[str] = field(default_factory=set)
     looks: int = 0
 
     def __enter__(self) -> Reader:
@@ -461,6 +477,11 @@ class Reader:
         self._stop.set()
         self._thread.join(10)
 
+    def faults(self, states: Set[str]) -> list[str]:
+        """What it should not have seen; `states` are those that it may."""
+        found = [] if self.seen <= states else ["a reader saw a part of a delivery"]
+        return found + [f"{run_id} was green before it was loaded" for run_id in self.too_green]
+
     def _look(self) -> None:
         url = self.school.bench.direct(self.school.database)
         with psycopg.connect(url, autocommit=True) as connection:
@@ -469,6 +490,11 @@ class Reader:
                 row = connection.execute(query, {"client": self.school.client_id}).fetchone()
                 assert row
                 self.seen.add(str(row[0]))
+                self.too_green |= {run_id for (run_id,) in connection.execute(
+                    "SELECT run_id FROM etl.run r WHERE client_id = %s AND status LIKE 'succeeded%%' AND NOT "
+                    "dry_run AND NOT EXISTS (SELECT FROM etl.load l WHERE l.run_seq = r.run_seq)",
+                    (self.school.client_id,),
+                )}  # fmt: skip
                 self.looks += 1
                 self._stop.wait(self.pause_s)
 

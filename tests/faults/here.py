@@ -41,8 +41,9 @@ class Here:
 
     def run(self, run_id: str = "", approve: bool = False) -> Run:
         run: Run = run_of(
-            {"client_id": self.client_id, "run_id": run_id or f"run_{self.number}", "approve": approve,
-             "storage": {"folder": str(self.storage)}, "database_url": self.database_url}
+            {"client_id": self.client_id, "run_id": run_id or f"run_{self.number}",
+             "wishes": {"approve": approve}, "storage": {"folder": str(self.storage)},
+             "database_url": self.database_url}
         )  # fmt: skip
         return run
 

@@ -46,11 +46,15 @@ def run_of(order: dict[str, Any]) -> Any:
     from etl_lib.run import Run, Wishes
 
     home, client_id = storage_of(order["storage"]), order["client_id"]
+    begun, wishes = order.get("began"), dict(order.get("wishes", {}))
+    if day := wishes.get("backfill"):
+        wishes["backfill"] = datetime.fromisoformat(day)
     return Run(
         client_id=client_id, dag_id=client_id, run_id=order["run_id"],
-        started_at=datetime.now(UTC), database_url=order["database_url"],
+        started_at=datetime.fromisoformat(begun) if begun else datetime.now(UTC),
+        database_url=order["database_url"],
         archive=home.at("archive", client_id), workspace=home.at("staging", client_id, order["run_id"]),
-        outbox=home.at("outbox", client_id), wishes=Wishes(approve=order.get("approve", False)),
+        outbox=home.at("outbox", client_id), wishes=Wishes(**wishes),
     )  # fmt: skip
 
 
@@ -107,7 +111,9 @@ def perform(order: dict[str, Any]) -> int:
     from etl_lib.extract import keys_of_environment
     from etl_lib.pipeline import (
         begin,
+        begin_anew,
         do_extract,
+        do_extract_again,
         do_load,
         do_report,
         do_transform,
@@ -118,13 +124,15 @@ def perform(order: dict[str, Any]) -> int:
     run, project = run_of(order), Project(Path(order["include"]), "test")
 
     def extract() -> Any:
+        if run.wishes.backfill:
+            begin_anew(run, project.entities)
         begin(run, project.environment_name, project.entities)
         if is_loaded(run):
             return None
-        return do_extract(
-            run, lambda: project.resolve(run.client_id), lambda _: source_of(order["source"]),
-            lambda _: keys_of_environment(),
-        )  # fmt: skip
+        resolve, keys = lambda: project.resolve(run.client_id), lambda _: keys_of_environment()
+        if run.wishes.from_archive:
+            return do_extract_again(run, resolve, keys)
+        return do_extract(run, resolve, lambda _: source_of(order["source"]), keys)
 
     def unless_loaded(stage: Callable[[Any], Any]) -> Callable[[], Any]:
         return lambda: None if is_loaded(run) else stage(run)

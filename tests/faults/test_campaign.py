@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
-import tests.faults.more  # noqa: F401 (registers its faults)
-from tests.faults.bench import Bench
-from tests.faults.campaign import CAMPAIGNS, PAGE, RESULTS, page
+import tests.faults.every  # noqa: F401 (registers the faults)
+from tests.faults.bench import Bench, Reader
+from tests.faults.campaign import CAMPAIGNS, PAGE, RESULTS, Alternating, page
 
 pytestmark = pytest.mark.xdist_group("faults")
 # fault, instants, seed
@@ -20,6 +22,7 @@ SAMPLE = [
     ("late listing", 1, 3),
     ("delivery", 2, 3),
     ("races", 2, 3),
+    ("backfill beside schedule", 2, 3),
     ("clients", 3, 3),
 ]
 
@@ -31,6 +34,22 @@ def test_nothing_is_lost_or_doubled_or_seen_in_part(
     tally = CAMPAIGNS[name][1](bench, count, seed)
     assert tally.failures == [], (bench.log.read_text() if bench.log.exists() else "")[-3000:]
     assert tally.struck, "the fault met nothing: the sample proves nothing"
+
+
+def test_a_reader_sees_a_run_that_says_too_early_that_it_has_loaded(bench: Bench) -> None:
+    school = Alternating.of(bench).school
+    with psycopg.connect(bench.direct(school.database), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO etl.run (client_id, dag_id, run_id, environment, status) "
+            "VALUES (%s, 'x', 'too_early', 'test', 'succeeded')", (school.client_id,),
+        )  # fmt: skip
+        with Reader(school) as reader:
+            until = time.monotonic() + 60
+            while not reader.looks and time.monotonic() < until:
+                time.sleep(0.01)
+        connection.execute("DELETE FROM etl.run WHERE run_id = 'too_early'")
+    assert reader.faults(reader.seen) == ["too_early was green before it was loaded"]
+    assert reader.faults(set()) != reader.faults(reader.seen)
 
 
 def test_the_page_of_the_campaign_is_what_its_figures_say() -> None:
