@@ -174,7 +174,12 @@ def _change(
     too_many = [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]
     if too_many and not run.wishes.only_rejects:
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
-    holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
+    holds = [
+        # ids that change may be those of records that the client never sends
+        h
+        for c in counts
+        for h in over_hold_limits(c, before.get(c.entity, 0), limits[c.feed])
+    ]
     if words := undone_delivery(connection, run.client_id, delivery.delivery_id):
         holds.insert(0, Hold.of_undone(words))
     told = {(h.feed, h.entity, h.limit) for h in holds}
