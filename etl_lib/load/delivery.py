@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,7 @@ from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
 from etl_lib.load.references import count_unresolved, reject_unknown
 from etl_lib.load.renames import change_ids
 from etl_lib.load.staging import Staged, stage
-from etl_lib.load.tables import table
+from etl_lib.load.tables import PROVENANCE, table
 from etl_lib.load.unchanged import (
     count_unresolved_unchanged,
     keep_snapshots,
@@ -196,7 +197,8 @@ def _change(
         connection, run, stamp.run_seq, stamp.change_seq, delivery, _contract(run, resolved),
         _all_full(resolved), loaded, samples,
     )  # fmt: skip
-    return Plan(loaded, samples, _digest(connection, resolved, stamp) if holds else ""), rejects
+    digest = _digest(connection, _contract(run, resolved), resolved, loaded, stamp) if holds else ""
+    return Plan(loaded, samples, digest), rejects
 
 
 def _contract(run: Run, resolved: ResolvedMapping) -> str:
@@ -205,16 +207,25 @@ def _contract(run: Run, resolved: ResolvedMapping) -> str:
     return f"{resolved.row_contract} additions only" if pause else resolved.row_contract
 
 
-def _digest(connection: Connection, resolved: ResolvedMapping, stamp: Stamp) -> str:
-    """Which rows the plan changes and how: the same for the same plan, in whatever order."""
-    inserted = (
+def _digest(
+    connection: Connection, contract: str, resolved: ResolvedMapping, loaded: Loaded, stamp: Stamp
+) -> str:  # fmt: skip
+    """What a person decides about: another digest is another plan, whatever its counts say.
+
+    Over the row contract of the mapping, counts, which limits are exceeded, and every row that
+    changes: how, in which columns, and what it holds afterwards.
+    """
+    connection.execute("SET LOCAL timezone = 'UTC'")  # instants as text
+    after = (
         sql.SQL(
-            "SELECT {entity} AS entity, {key} AS key, 'insert' AS action, '' AS columns FROM {table} "
-            "WHERE client_id = {client} AND change_seq = {change} AND first_run_seq = {run}"
+            "SELECT {entity} AS entity, {key} AS key, (t.deleted_at IS NOT NULL)::text AS action, "
+            "(to_jsonb(t) - {ours}::text[])::text AS what FROM {table} t "
+            "WHERE client_id = {client} AND change_seq = {change}"
         ).format(
             entity=sql.Literal(entity.entity), key=sql.Identifier(entity.key),
+            ours=sql.Literal([name for name in PROVENANCE if name != "extra"]),
             table=table(entity.entity), client=sql.Literal(stamp.client_id),
-            change=sql.Literal(stamp.change_seq), run=sql.Literal(stamp.run_seq),
+            change=sql.Literal(stamp.change_seq),
         )
         for entity in resolved.entities.values()
     )  # fmt: skip
@@ -223,12 +234,18 @@ def _digest(connection: Connection, resolved: ResolvedMapping, stamp: Stamp) -> 
     ).format(sql.Literal(stamp.run_seq))
     row = connection.execute(
         sql.SQL(
-            "SELECT count(*), sum(hashtextextended(concat_ws('|', entity, action, columns, key), 0)::numeric) "
+            "SELECT count(*), sum(hashtextextended(concat_ws('|', entity, action, what, key), 0)::numeric) "
             "FROM ({}) changes"
-        ).format(sql.SQL(" UNION ALL ").join([*inserted, changed]))
+        ).format(sql.SQL(" UNION ALL ").join([*after, changed]))
     ).fetchone()
     assert row is not None
-    return f"{row[0]} {row[1]}"
+    decided = [
+        contract,
+        *(count.model_dump_json() for count in loaded.counts),
+        *(f"{hold.feed} {hold.entity} {hold.limit} {hold.code}" for hold in loaded.holds),
+        *map(str, row),
+    ]
+    return hashlib.sha256("\n".join(decided).encode()).hexdigest()
 
 
 def _staged(

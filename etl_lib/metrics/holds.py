@@ -76,7 +76,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a load did or would do: counts, masked samples of the changed rows, a digest of them all."""
+    """What a load did or would do: counts, masked samples of the changed rows, and a digest.
+
+    `digest`: that of another plan is another, though its counts be the same; empty when nobody is asked.
+    """
 
     loaded: Loaded
     samples: list[dict[str, Any]]

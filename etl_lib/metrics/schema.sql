@@ -153,7 +153,8 @@ CREATE TABLE IF NOT EXISTS etl.row_snapshot (
 
 -- A delivery over a limit: who decides, by when, and what was decided about which plan.
 -- status: open, approved, refused, lapsed, superseded, ended (its task was ended in Airflow).
--- plan = what it would change: counts, samples with masked keys; plan_digest: of the rows that change.
+-- plan = what it would change: counts, samples with masked keys; plan_digest: of all
+-- that tells it from another plan: mapping, counts, limits, and what the rows that change hold afterwards.
 CREATE TABLE IF NOT EXISTS etl.hold (
     hold_seq     bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     client_id    text        NOT NULL,

@@ -109,6 +109,62 @@ def test_the_same_counts_over_other_rows_are_another_plan(night: School) -> None
     assert again.status == "open"
 
 
+def test_other_values_in_the_same_columns_of_the_same_rows_are_another_plan(night: School) -> None:
+    def given(name: str) -> dict[str, Any]:
+        sent = many(300)
+        return {**sent, "people": [{**one, "given_name": name} for one in sent["people"]]}
+
+    hold = held(night, given("b"), run_id="r", delivery_seq=20261124_000005)
+    say(night, hold, HoldStatus.APPROVED)
+    again = held(night, given("c"), run_id="r", delivery_seq=20261124_000005)
+    assert (again.plan["counts"], again.status) == (hold.plan["counts"], "open")
+    say(night, again, HoldStatus.APPROVED)
+    load(*night.prepare(given("c"), run_id="r", delivery_seq=20261124_000005))
+    assert query(night, "SELECT DISTINCT given_name FROM core.person") == [("c",)]
+
+
+def test_an_approval_of_new_rows_is_not_one_of_other_new_rows_with_the_same_keys(
+    night: School,
+) -> None:
+    def more(name: str) -> dict[str, Any]:
+        sent = fewer()
+        return {**sent, "people": [*sent["people"], {"person_id": "new", "given_name": name}]}
+
+    hold = held(night, more("b"), run_id="r", delivery_seq=20261124_000005)
+    say(night, hold, HoldStatus.APPROVED)
+    assert held(night, more("c"), run_id="r", delivery_seq=20261124_000005).status == "open"
+
+
+def test_an_approval_is_not_one_of_the_delivery_under_another_mapping(night: School) -> None:
+    plain = night.resolved
+    hold = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
+    say(night, hold, HoldStatus.APPROVED)
+    other = MAPPING.replace("family_name: family", "family_name: {from: family, case: lower}")
+    night.resolved = make_project(night.folder, other, night.client_id)
+    again = held(night, fewer(), run_id="again", delivery_seq=20261124_000005)
+    assert (again.plan["counts"], again.status) == (hold.plan["counts"], "open")
+    assert again.words.startswith("The plan has changed since it was approved")
+    say(night, again, HoldStatus.REFUSED)
+    night.resolved = plain  # nobody has refused this one
+    assert held(night, fewer(), run_id="plain", delivery_seq=20261124_000005).status == "open"
+
+
+def test_an_approval_of_what_is_over_one_limit_is_not_one_of_what_is_over_two(
+    night: School,
+) -> None:
+    hold = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
+    say(night, hold, HoldStatus.APPROVED)
+    strict = MAPPING + "limits: {floor_rows: 0, hold: {rejected_share: 0}}\n"
+    night.resolved = make_project(night.folder, strict, night.client_id)
+    bad = {
+        "people": [
+            {"file": "people.csv", "line": 999, "key": "p", "column": "x", "code": "VALUE_MISSING"}
+        ]
+    }
+    again = held(night, fewer(), run_id="r", delivery_seq=20261124_000005, rejected=bad)
+    assert {one["limit"] for one in again.reasons} == {"plan", "deleted_share", "rejected_share"}
+
+
 def test_an_answer_about_an_older_plan_decides_nothing_about_the_newest(night: School) -> None:
     old = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
     load(*night.prepare(fewer(10), run_id="between", delivery_seq=20261124_000004))
