@@ -166,7 +166,7 @@ def _undoes(connection: Connection, run_seq: int) -> int | None:
 def show_what_stands(connection: Connection, client_id: str) -> date | None:
     """Let the state say which delivery the target shows now, with change detection off; gives its day.
 
-    That is the last load that stands; None when there is none.
+    That is the last load of a delivery that stands; None when there is none.
     """
     forget_snapshots(connection, client_id)
     given = {"client": client_id}
@@ -175,18 +175,16 @@ def show_what_stands(connection: Connection, client_id: str) -> date | None:
     connection.execute(
         "INSERT INTO etl.feed_state (client_id, feed, delivery_seq, rows_read) "
         "SELECT DISTINCT ON (c.feed) l.client_id, c.feed, l.delivery_seq, c.read "
-        "FROM etl.load l JOIN etl.run_count c USING (run_seq) "
-        "WHERE l.client_id = %(client)s AND l.undoes IS NULL AND l.undone_by IS NULL "
-        "ORDER BY c.feed, l.change_seq DESC",
+        "FROM etl.delivery_loaded l JOIN etl.run_count c USING (run_seq) "
+        "WHERE l.client_id = %(client)s ORDER BY c.feed, l.change_seq DESC",
         given,
     )
     row = connection.execute(
         "INSERT INTO etl.client_state "
         "(client_id, delivery_seq, delivery_id, delivered_on, row_contract, content_all_full, loaded_at) "
         "SELECT client_id, delivery_seq, delivery_id, "
-        "to_date((delivery_seq / 1000000)::text, 'YYYYMMDD'), '', content_all_full, loaded_at FROM etl.load "
-        "WHERE client_id = %(client)s AND undoes IS NULL AND undone_by IS NULL "
-        "ORDER BY change_seq DESC LIMIT 1 RETURNING delivered_on",
+        "to_date((delivery_seq / 1000000)::text, 'YYYYMMDD'), '', content_all_full, loaded_at "
+        "FROM etl.delivery_loaded WHERE client_id = %(client)s ORDER BY change_seq DESC LIMIT 1 RETURNING delivered_on",
         given,
     ).fetchone()
     return row[0] if row else None
@@ -223,7 +221,7 @@ def undone_delivery(connection: Connection, client_id: str, delivery_id: str) ->
         last = cursor.execute(
             "SELECT l.run_seq, l.undone_by, u.started_at FROM etl.load l "
             "LEFT JOIN etl.run u ON u.run_seq = l.undone_by "
-            "WHERE l.client_id = %s AND l.delivery_id = %s AND l.undoes IS NULL "
+            "WHERE l.client_id = %s AND l.delivery_id = %s AND l.undoes IS NULL AND NOT l.only_rejects "
             "ORDER BY l.change_seq DESC LIMIT 1",
             (client_id, delivery_id),
         ).fetchone()
