@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from etl_lib.cli.person import who
 from etl_lib.database import database_url
 from etl_lib.errors import NotNow
 from etl_lib.metrics.holds import HeldDelivery, HoldStatus, decide, open_holds
@@ -26,14 +26,6 @@ def approve(wanted: Wanted, comment: Comment = "", dry_run: Show = False) -> Non
 def refuse(wanted: Wanted, comment: Comment = "", dry_run: Show = False) -> None:
     """Refuse what waits: nothing is changed, and the run ends as refused."""
     _decide(wanted, HoldStatus.REFUSED, comment, dry_run)
-
-
-def who() -> str:
-    """The person at this terminal, as the machine knows him."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return "command line"
 
 
 def _decide(wanted: str, status: HoldStatus, comment: str, dry_run: bool) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl_lib.cli.decide import who
+from etl_lib.cli.person import who
 from etl_lib.cli.run import local_run
 from etl_lib.config.project import Project
 from etl_lib.database import database_url

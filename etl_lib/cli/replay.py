@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from etl_lib.airflow_edge.connections import archive_of
-from etl_lib.cli.decide import who
+from etl_lib.cli.person import who
 from etl_lib.cli.run import (
     OVERWRITE_NEWER,
     as_dict,

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from etl_lib.cli.decide import who
+from etl_lib.cli.person import who
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.database import database_url
 from etl_lib.errors import FixTheSetup

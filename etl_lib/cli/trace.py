@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 
 from etl_lib.airflow_edge.connections import archive_of
+from etl_lib.cli.person import who
 from etl_lib.cli.run import local_home
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
@@ -35,7 +35,7 @@ def trace(
     except FixTheSetup as error:
         unreachable = f"The archive of Airflow's runs cannot be reached: {error}"
     found = follow(url, archives, client, key, entities)
-    record_act(url, client, Act.TRACE, getpass.getuser(), f"key {masked(key)}")
+    record_act(url, client, Act.TRACE, who(), f"key {masked(key)}")
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:

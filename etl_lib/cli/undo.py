@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from dataclasses import replace
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from etl_lib.cli.person import who
 from etl_lib.cli.run import as_dict, local_run, show_outcome
 from etl_lib.config.project import Project
 from etl_lib.database import connected, database_url
@@ -32,7 +32,8 @@ def undo(
     migrate_if_needed(url, project.entities)
     with connected(url) as connection:
         wanted = find_run(connection, run, client)
-    wishes = Wishes(dry_run=dry_run, undo=str(wanted.run_seq))
+    by = who()
+    wishes = Wishes(dry_run=dry_run, undo=str(wanted.run_seq), by=by)
     this_run = replace(local_run(wanted.client_id, wishes, _silent), kind="undo")
     try:
         outcome, plan = undo_all(this_run, project)
@@ -41,9 +42,7 @@ def undo(
         raise typer.Exit(1) from None
     samples = plan.samples if dry_run else []
     if not dry_run:
-        record_act(
-            url, wanted.client_id, Act.UNDO, getpass.getuser(), wanted.shown, run_id=wanted.run_id
-        )
+        record_act(url, wanted.client_id, Act.UNDO, by, wanted.shown, run_id=wanted.run_id)
     if as_json:
         typer.echo(json.dumps(as_dict(this_run, outcome, samples), indent=2))
     else:
