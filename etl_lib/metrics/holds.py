@@ -16,6 +16,7 @@ from etl_lib.database import Connection, connected
 from etl_lib.manifest import Counts, Delivery, Hold, Loaded
 from etl_lib.metrics.acts import Act
 from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.undone import ambiguous, find_run
 from etl_lib.run import Run
 
 
@@ -214,14 +215,26 @@ def hold_of_run(url: str, run: Run) -> HeldDelivery | None:
     return found[0] if found else None
 
 
-def open_holds(url: str, client_or_run: str) -> list[HeldDelivery]:
-    """The open holds of a client, or of the run with this id."""
+def open_holds(url: str, wanted: str, client_id: str | None = None) -> list[HeldDelivery]:
+    """The open holds of a client, or that of the run of this number or id.
+
+    Raises FixTheSetup: RUN_NOT_FOUND, or RUN_AMBIGUOUS when it may be more than one of these, whether or
+    not each of them waits: who decides says what about.
+    """
+    wanted = wanted.strip()
     with connected(url) as connection:
-        return _found(
-            connection,
-            "h.status = 'open' AND (h.client_id = %s OR r.run_id = %s) ORDER BY h.hold_seq",
-            (client_or_run, client_or_run),
-        )
+        row = connection.execute(
+            "SELECT EXISTS (SELECT FROM etl.run WHERE client_id = %(wanted)s), ARRAY(SELECT "
+            "'run ' || run_seq || ' of ' || client_id FROM etl.run WHERE run_id = %(wanted)s ORDER BY run_seq)",
+            {"wanted": wanted},
+        ).fetchone()
+        is_client, runs = row or (False, [])
+        if client_id is not None or not is_client:
+            run = find_run(connection, wanted, client_id)
+            return _found(connection, "h.status = 'open' AND h.run_seq = %s", (run.run_seq,))
+        if runs:
+            raise ambiguous(wanted, [f"the client {wanted}", *runs])
+    return open_holds_of(url, [wanted])
 
 
 def open_holds_of(url: str, client_ids: Sequence[str]) -> list[HeldDelivery]:

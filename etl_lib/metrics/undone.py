@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -54,25 +54,39 @@ class LaterLoad:
 def find_run(connection: Connection, wanted: str, client_id: str | None = None) -> KnownRun:
     """The run of this number or run id.
 
-    Raises FixTheSetup: RUN_NOT_FOUND, or RUN_AMBIGUOUS when runs of several clients are called so.
+    A run id is one run only within a client: Airflow gives every client's scheduled run of an instant
+    the same. Raises FixTheSetup: RUN_NOT_FOUND, or RUN_AMBIGUOUS, which names every run that may be meant.
     """
-    with connection.cursor(row_factory=class_row(KnownRun)) as cursor:
-        found = cursor.execute(
-            "SELECT r.run_seq, r.client_id, r.run_id, r.status, l.change_seq, l.changed_at, l.delivery_seq, "
-            "l.delivery_id, l.row_contract, l.status AS loaded_as, l.undoes, l.undone_by "
-            "FROM etl.run r LEFT JOIN etl.load l USING (run_seq) "
-            "WHERE (r.run_id = %(wanted)s OR r.run_seq::text = %(wanted)s) "
-            "AND (%(client)s::text IS NULL OR r.client_id = %(client)s) ORDER BY r.client_id",
-            {"wanted": wanted.strip(), "client": client_id},
-        ).fetchall()
+    wanted = wanted.strip()
+    found = _runs(
+        connection,
+        "(r.run_id = %(wanted)s OR r.run_seq::text = %(wanted)s) "
+        "AND (%(client)s::text IS NULL OR r.client_id = %(client)s)",
+        {"wanted": wanted, "client": client_id},
+    )
     if not found:
         of = f" of {client_id}" if client_id else ""
-        raise FixTheSetup.of("RUN_NOT_FOUND", f"There is no run `{wanted.strip()}`{of}.")
+        raise FixTheSetup.of("RUN_NOT_FOUND", f"There is no run `{wanted}`{of}.")
     if len(found) > 1:
-        names = ", ".join(run.client_id for run in found)
-        text = f"`{wanted.strip()}` is a run of several clients: {names}."
-        raise FixTheSetup.of("RUN_AMBIGUOUS", text)
+        raise ambiguous(wanted, [f"run {run.run_seq} of {run.client_id}" for run in found])
     return found[0]
+
+
+def ambiguous(wanted: str, candidates: Sequence[str]) -> FixTheSetup:
+    """The error that says what a word may mean, when it may mean more than one thing."""
+    return FixTheSetup.of("RUN_AMBIGUOUS", f"`{wanted}` may be {' or '.join(candidates)}.")
+
+
+def _runs(connection: Connection, where: str, given: Mapping[str, object]) -> list[KnownRun]:
+    query = (
+        "SELECT r.run_seq, r.client_id, r.run_id, r.status, l.change_seq, l.changed_at, l.delivery_seq, "
+        "l.delivery_id, l.row_contract, l.status AS loaded_as, l.undoes, l.undone_by "
+        "FROM etl.run r LEFT JOIN etl.load l USING (run_seq) "
+    )
+    with connection.cursor(row_factory=class_row(KnownRun)) as cursor:
+        return cursor.execute(
+            f"{query}WHERE {where} ORDER BY r.client_id, r.run_seq".encode(), given
+        ).fetchall()
 
 
 def must_be_undoable(connection: Connection, run: KnownRun) -> None:
@@ -127,7 +141,7 @@ def in_effect(later: Iterable[LaterLoad]) -> list[int]:
 
 def newest_first(connection: Connection, run_seqs: Iterable[int]) -> list[KnownRun]:
     """These runs, the one that changed something last first."""
-    found = [find_run(connection, str(run_seq)) for run_seq in run_seqs]
+    found = _runs(connection, "r.run_seq = ANY (%(runs)s)", {"runs": list(run_seqs)})
     return sorted(found, key=lambda run: run.change_seq or 0, reverse=True)
 
 

@@ -73,7 +73,7 @@ def test_a_run_that_is_not_there_or_not_one_is_said_in_words(
         )
     several = etl("undo", "same")
     assert several.code == 2
-    assert "`same` is a run of several clients: ashford, metro." in several.err
+    assert "`same` may be run 2 of ashford or run 3 of metro." in several.err
     assert "--client" in several.err
     failed = etl("undo", "same", "--client", "metro")
     assert failed.code == 1

@@ -18,7 +18,7 @@ from etl_lib.metrics.holds import (
     decide,
     hold_of_run,
     lapse_overdue,
-    open_holds,
+    open_holds_of,
     settle_identical,
     still_waiting,
 )
@@ -201,7 +201,7 @@ def test_one_approval_is_for_one_load(night: School) -> None:
     same = extracted.delivery.model_copy(update={"delivery_id": hold.delivery_id})
     with pytest.raises(NeedsApproval):
         load(run, extracted.model_copy(update={"delivery": same}), *rest)
-    assert [one.plan_digest for one in open_holds(night.database_url, "school")] == [hold.plan_digest]  # fmt: skip
+    assert [one.plan_digest for one in open_holds_of(night.database_url, ["school"])] == [hold.plan_digest]  # fmt: skip
 
 
 def test_a_hold_lapses_at_its_time_and_may_be_asked_about_anew(night: School) -> None:
@@ -258,7 +258,9 @@ def test_what_came_before_files_that_are_loaded_and_came_again_is_not_asked_abou
 def test_an_older_delivery_never_ends_the_question_about_a_newer_one(night: School) -> None:
     newer = held(night, fewer(), run_id="newer", delivery_seq=20261126_000001)
     load(*night.prepare(fewer(5), run_id="older", delivery_seq=20261125_000001))
-    assert [one.hold_seq for one in open_holds(night.database_url, "school")] == [newer.hold_seq]
+    assert [one.hold_seq for one in open_holds_of(night.database_url, ["school"])] == [
+        newer.hold_seq
+    ]
 
 
 def test_a_delivery_of_changes_is_never_left_out_for_a_newer_one(
@@ -269,7 +271,7 @@ def test_a_delivery_of_changes_is_never_left_out_for_a_newer_one(
     load(*school.prepare(many(300)))
     held(school, fewer(), run_id="older", delivery_seq=20261124_000001)
     load(*school.prepare(fewer(5), run_id="newer", delivery_seq=20261125_000001))
-    assert len(open_holds(school.database_url, "changes")) == 1
+    assert len(open_holds_of(school.database_url, ["changes"])) == 1
 
 
 def test_the_task_that_waits_is_told_when_its_hold_is_decided(night: School) -> None:
