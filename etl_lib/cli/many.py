@@ -35,18 +35,20 @@ Templates = Annotated[list[str] | None, typer.Option("--template", help=_TEMPLAT
 Clients = Annotated[
     list[str] | None, typer.Option("--client", help="This client; may be repeated.")
 ]
-Code = Annotated[str, typer.Option("--code", help="Only where a message of this code was said.")]
+Code = Annotated[
+    str | None, typer.Option("--code", help="Only where a message of this code was said.")
+]
 Everybody = Annotated[bool, typer.Option("--all", help="Every client of the environment.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 _NEW_RUNS = "Never clear: start new runs, which read mapping and files anew."
 _SINCE = "30m, 2h, 3d, 23:15 (the last time it was), or a date with a time."
-Since = Annotated[str, typer.Option("--since", help=_SINCE)]
+Since = Annotated[str | None, typer.Option("--since", help=_SINCE)]
 Comment = Annotated[str, typer.Option(help="Why; recorded with your name.")]
 
 
 @many.command()
 def rerun(
-    code: Code = "",
+    code: Code = None,
     since: Annotated[str, typer.Option("--since", help=f"Ended since: {_SINCE}")] = _FAILED_SINCE,
     template: Templates = None,
     client: Clients = None,
@@ -55,18 +57,13 @@ def rerun(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show which failed runs would run again in Airflow, and how; changes nothing."""
-    _show(
-        Order(
-            act="rerun", code=code, since=moment(since), new_runs=new_runs,
-            clients=_given(client), templates=_given(template), everybody=everybody,
-        ),
-        as_json,
-    )  # fmt: skip
+    order = _order("rerun", template, client, code, since, everybody, "")
+    _show(order.model_copy(update={"new_runs": new_runs}), as_json)
 
 
 @many.command()
 def approve(
-    template: Templates = None, client: Clients = None, code: Code = "", since: Since = "",
+    template: Templates = None, client: Clients = None, code: Code = None, since: Since = None,
     everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show which waiting deliveries would be approved; changes nothing."""
@@ -75,7 +72,7 @@ def approve(
 
 @many.command()
 def refuse(
-    template: Templates = None, client: Clients = None, code: Code = "", since: Since = "",
+    template: Templates = None, client: Clients = None, code: Code = None, since: Since = None,
     everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show which waiting deliveries would be refused; changes nothing."""
@@ -84,8 +81,8 @@ def refuse(
 
 @many.command()
 def undo(
-    since: Since,
-    template: Templates = None, client: Clients = None, code: Code = "",
+    since: Annotated[str, typer.Option("--since", help=_SINCE)],
+    template: Templates = None, client: Clients = None, code: Code = None,
     everybody: Everybody = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show what undoing each client's last load since then would put back; changes nothing."""
@@ -95,7 +92,7 @@ def undo(
 @many.command()
 def freeze(
     reason: Annotated[str, typer.Option(help="Why; shown with your name wherever the client is.")],
-    template: Templates = None, client: Clients = None, code: Code = "", since: Since = "",
+    template: Templates = None, client: Clients = None, code: Code = None, since: Since = None,
     everybody: Everybody = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show for which clients nothing more would be loaded until they are unfrozen; changes nothing."""
@@ -107,11 +104,11 @@ def freeze(
 @many.command()
 def unfreeze(
     template: Templates = None, client: Clients = None,
-    since: Annotated[str, typer.Option("--since", help=f"Frozen since: {_SINCE}")] = "",
+    since: Annotated[str | None, typer.Option("--since", help=f"Frozen since: {_SINCE}")] = None,
     everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show which freezes would end; changes nothing."""
-    _show(_order("unfreeze", template, client, "", since, everybody, comment), as_json)
+    _show(_order("unfreeze", template, client, None, since, everybody, comment), as_json)
 
 
 @many.command("apply")
@@ -142,6 +139,9 @@ def moment(text: str, now: datetime | None = None) -> datetime:
     """
     now = (now or datetime.now(UTC)).astimezone()
     text = text.strip()
+    if not text:  # a variable of a shell that is not set, say
+        hint = f"For --since: {_SINCE}"
+        raise FixTheSetup.of("SELECTION_INVALID", "A moment is missing after --since.", hint=hint)
     try:
         if ago := re.fullmatch(r"(\d{1,6}) ?([mhd])", text):
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -149,7 +149,7 @@ def moment(text: str, now: datetime | None = None) -> datetime:
             today = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
             return today if today <= now else today - timedelta(days=1)
         found = datetime.fromisoformat(text)
-        found = found if found.tzinfo else found.astimezone()
+        found = found.astimezone(UTC)  # OverflowError: before the first year
     except (ValueError, OverflowError):
         wrong = f"`{text}` is no moment."
         raise FixTheSetup.of("SELECTION_INVALID", wrong, hint=f"For --since: {_SINCE}") from None
@@ -159,12 +159,14 @@ def moment(text: str, now: datetime | None = None) -> datetime:
 
 
 def _order(
-    act: ActName, template: list[str] | None, client: list[str] | None, code: str, since: str,
-    everybody: bool, comment: str,
+    act: ActName, template: list[str] | None, client: list[str] | None, code: str | None,
+    since: str | None, everybody: bool, comment: str,
 ) -> Order:  # fmt: skip
+    if code is not None and not code.strip():  # a variable of a shell that is not set, say
+        raise FixTheSetup.of("SELECTION_INVALID", "A message's code is missing after --code.")
     return Order(
-        act=act, templates=_given(template), clients=_given(client), code=code,
-        since=moment(since) if since else None, everybody=everybody, comment=comment.strip(),
+        act=act, templates=_given(template), clients=_given(client), code=(code or "").strip(),
+        since=None if since is None else moment(since), everybody=everybody, comment=comment.strip(),
     )  # fmt: skip
 
 
