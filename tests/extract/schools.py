@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import FixTheSetup
-from etl_lib.extract import LocalSource, PgpKeys, extract
+from etl_lib.extract import LocalSource, PgpKeys, Source, extract
 from etl_lib.manifest import Extracted
 from etl_lib.run import Run, Wishes
 from etl_lib.storage import Storage
@@ -67,7 +67,7 @@ class School:
             outbox=storage.at("outbox"), wishes=wishes,
         )  # fmt: skip
 
-    def extract(self, source: LocalSource | None = None, **feed: object) -> Extracted:
+    def extract(self, source: Source | None = None, **feed: object) -> Extracted:
         return extract(
             self.run(), self.resolved(**feed), source or self.source, Ledger(self), self.our_keys
         )
