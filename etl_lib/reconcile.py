@@ -14,9 +14,9 @@ from etl_lib.metrics.archived import delivery_shown
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
 from etl_lib.metrics.undone import forget_changes, write_differences
+from etl_lib.metrics.words import sentence
 from etl_lib.pipeline import recorded
 from etl_lib.report import Outcome
-from etl_lib.report.words import sentence
 from etl_lib.run import Run
 from etl_lib.storage import Storage
 from etl_lib.transform import transform

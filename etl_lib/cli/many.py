@@ -19,8 +19,7 @@ from etl_lib.config.project import Project
 from etl_lib.database import database_url
 from etl_lib.errors import FixTheSetup
 from etl_lib.many import ActName, Desk, Ended, Item, LeftOut, Order, Proposal, apply, show
-from etl_lib.metrics.status import WORDS
-from etl_lib.run import Progress
+from etl_lib.metrics.status import in_words
 
 many = typer.Typer(
     help="One act for many clients: shown first, then done exactly as shown, with `etl many apply`.",
@@ -181,12 +180,8 @@ def _desk(console: Console) -> Desk:
 
     return Desk(
         url=database_url(), project=Project.load(), by=who(), seen=seen,
-        run_of=lambda client_id, wishes: local_run(client_id, wishes, _silent),
+        run_of=local_run,
     )  # fmt: skip
-
-
-def _silent(_: Progress) -> None:
-    """An undo is over before anybody could look."""
 
 
 def _show(order: Order, as_json: bool) -> None:
@@ -212,7 +207,7 @@ def _table(items: Sequence[Item]) -> Table:
     table = Table("client", "run", "status", "why", "what would happen")
     table.columns[1].justify = "right"
     for item in items:
-        status = WORDS.get(item.status, item.status)
+        status = in_words(item.status)
         run = str(item.run) if item.run else item.run_id
         # as text: a reason in [brackets] is no markup
         cells = (item.client_id, run, status, item.why, item.what)

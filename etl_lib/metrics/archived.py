@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from etl_lib.database import Connection, connected
 from etl_lib.errors import FixTheSetup, NotReceived
+from etl_lib.metrics.status import in_words
 from etl_lib.metrics.undone import find_run
 
 # Lines by feed, entity (None: of every entity of the feed) and file, as reports show it.
@@ -53,7 +54,9 @@ def delivery_of_run(url: str, wanted: str, client_id: str | None = None) -> Know
         run = find_run(connection, wanted, client_id)
         found = _known(connection, "WHERE r.run_seq = %(run)s", {"run": run.run_seq})
     if not found:
-        text = f"Run {run.run_seq} has no delivery of its own; its status is {run.status.replace('_', ' ')}."
+        text = (
+            f"Run {run.run_seq} has no delivery of its own; its status is {in_words(run.status)}."
+        )
         raise FixTheSetup.of("REPLAY_IMPOSSIBLE", text)
     return found[0]
 

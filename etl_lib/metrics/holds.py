@@ -13,10 +13,12 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from etl_lib.database import Connection, connected
+from etl_lib.errors import Fault
 from etl_lib.manifest import Counts, Delivery, Hold, Loaded
 from etl_lib.metrics.acts import Act
 from etl_lib.metrics.status import RunStatus
 from etl_lib.metrics.undone import ambiguous, find_run
+from etl_lib.metrics.words import sentence
 from etl_lib.run import Run
 
 
@@ -29,6 +31,16 @@ class HoldStatus(StrEnum):
     LAPSED = "lapsed"
     SUPERSEDED = "superseded"
     ENDED = "ended"
+
+
+# Why a delivery that was asked about is not loaded; no names: the school reads it too.
+NOT_LOADED = {
+    HoldStatus.REFUSED: Fault("HOLD_REFUSED", "A person has refused the delivery."),
+    HoldStatus.LAPSED: Fault("HOLD_LAPSED", "Nobody approved the delivery in time."),
+    HoldStatus.ENDED: Fault(
+        "HOLD_ENDED", "The task that waited for approval was ended in Airflow."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -201,7 +213,7 @@ def settle_identical(url: str, run: Run, delivery: Delivery) -> None:
             (text, run.client_id, delivery.received_at),
         ).fetchall()
         for (run_seq,) in rows:
-            _end(connection, run_seq, RunStatus.SUPERSEDED, f"Left out. {text}")
+            _end(connection, run_seq, RunStatus.SUPERSEDED, Fault("SUPERSEDED", text))
 
 
 def hold_of_run(url: str, run: Run) -> HeldDelivery | None:
@@ -271,8 +283,7 @@ def decide(
         if status in _ACTS:
             record_decision(connection, client_id, row[0], _ACTS[status], by, comment)
         if status == HoldStatus.REFUSED:
-            text = "Refused; nothing was changed. A person has refused the delivery."
-            _end(connection, row[0], RunStatus.REFUSED, text)
+            _end(connection, row[0], RunStatus.REFUSED, NOT_LOADED[HoldStatus.REFUSED])
     return True
 
 
@@ -372,7 +383,7 @@ def _supersede(
          run.dag_id, run.run_id, but_digest),
     ).fetchall()  # fmt: skip
     for (run_seq,) in rows:
-        _end(connection, run_seq, RunStatus.SUPERSEDED, f"Left out. {text}")
+        _end(connection, run_seq, RunStatus.SUPERSEDED, Fault("SUPERSEDED", text))
 
 
 def _lapse(connection: Connection) -> None:
@@ -381,16 +392,15 @@ def _lapse(connection: Connection) -> None:
         "WHERE status = 'open' AND lapses_at < clock_timestamp() RETURNING run_seq"
     ).fetchall()
     for (run_seq,) in rows:
-        text = "Refused; nothing was changed. Nobody approved in time."
-        _end(connection, run_seq, RunStatus.REFUSED, text)
+        _end(connection, run_seq, RunStatus.REFUSED, NOT_LOADED[HoldStatus.LAPSED])
 
 
-def _end(connection: Connection, run_seq: int, status: RunStatus, sentence: str) -> None:
+def _end(connection: Connection, run_seq: int, status: RunStatus, why: Fault) -> None:
     """The last word about a run that waits for a person and has no process that could say it."""
     connection.execute(
         "UPDATE etl.run SET status = %s, sentence = %s WHERE run_seq = %s AND status = %s "
         "AND ended_at IS NOT NULL",
-        (status, sentence, run_seq, RunStatus.AWAITING_APPROVAL),
+        (status, sentence(status, (), [why]), run_seq, RunStatus.AWAITING_APPROVAL),
     )
 
 

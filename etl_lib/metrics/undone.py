@@ -13,7 +13,8 @@ from etl_lib.errors import CannotUndo, FixTheSetup
 from etl_lib.metrics.ledger import run_seq_of
 from etl_lib.metrics.schema import has_history_of
 from etl_lib.metrics.snapshots import forget_snapshots
-from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.status import RunStatus, in_words
+from etl_lib.metrics.words import undone_sentence
 from etl_lib.run import Run
 
 
@@ -92,7 +93,7 @@ def _runs(connection: Connection, where: str, given: Mapping[str, object]) -> li
 def must_be_undoable(connection: Connection, run: KnownRun) -> None:
     """Raise CannotUndo for a run that changed nothing, was undone already, or lies too far back."""
     if run.changed_at is None:
-        text = f"{_capital(run.shown)} has changed nothing; its status is {run.status.replace('_', ' ')}."
+        text = f"{_capital(run.shown)} has changed nothing; its status is {in_words(run.status)}."
         raise CannotUndo.of("UNDO_NOTHING", text)
     if run.undone_by is not None:
         text = f"{_capital(run.shown)} was undone already, by run {run.undone_by}."
@@ -153,7 +154,7 @@ def mark_undone(connection: Connection, run_seq: int, by: int) -> None:
         "UPDATE etl.run r SET status = %(undone)s, sentence = %(words)s FROM undone u "
         "WHERE r.run_seq = u.run_seq",
         {"run": run_seq, "by": by, "undone": RunStatus.UNDONE,
-         "words": f"Undone by run {by}: what it had changed was put back."},
+         "words": undone_sentence(by)},
     )  # fmt: skip
     if (undoes := _undoes(connection, run_seq)) is not None:
         _stand_again(connection, undoes)

@@ -23,6 +23,8 @@ from etl_lib.metrics.holds import (
     still_waiting,
 )
 from etl_lib.metrics.ledger import Ledger
+from etl_lib.metrics.status import RunStatus
+from etl_lib.report import report
 from etl_lib.run import Wishes
 from tests.load.conftest import MAPPING, School, make_project
 from tests.load.test_load import many
@@ -216,6 +218,27 @@ def test_a_hold_lapses_at_its_time_and_may_be_asked_about_anew(night: School) ->
     with pytest.raises(Refused, match="HOLD_LAPSED"):
         settle_answer(run, Answer(hold.hold_seq, HoldStatus.LAPSED))
     assert held(night, fewer(), run_id="new", delivery_seq=20261124_000001).status == "open"
+
+
+@pytest.mark.parametrize("status", [HoldStatus.REFUSED, HoldStatus.LAPSED])
+def test_a_run_says_the_same_whether_its_task_or_only_the_record_tells_its_end(
+    night: School, status: HoldStatus
+) -> None:
+    hold = held(night, fewer(), run_id="r", delivery_seq=20261124_000001)
+    run, ledger = night.run("r", Wishes(wait=False)), Ledger(night.database_url)
+    ledger.end_run(run, RunStatus.AWAITING_APPROVAL, "Waits.")  # as `etl run` ends
+    if status == HoldStatus.LAPSED:
+        with psycopg.connect(night.database_url) as connection:
+            connection.execute("UPDATE etl.hold SET lapses_at = now() - interval '1 second'")
+    say(night, hold, HoldStatus.REFUSED)
+    recorded = query(night, "SELECT status, sentence FROM etl.run WHERE run_id = 'r'")
+    with pytest.raises(Refused) as caught:
+        settle_answer(run, Answer(hold.hold_seq, status))
+    ledger.begin_stage(run, "load")
+    ledger.say(run, "load", caught.value.faults)
+    ledger.end_stage(run, "load", RunStatus.REFUSED)
+    told = report(run, ledger.stopped_by(run), None, None, None)
+    assert recorded == [(told.status, told.sentence)]
 
 
 @pytest.mark.parametrize("newer_is_held", [True, False])
