@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -39,6 +39,7 @@ Code = Annotated[
 ]
 Everybody = Annotated[bool, typer.Option("--all", help="Every client of the environment.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+_WOULD_BE = "Show which waiting deliveries would be"
 _NEW_RUNS = "Never clear: start new runs, which read mapping and files anew."
 _SINCE = "30m, 2h, 3d, 23:15 (the last time it was), or a date with a time."
 Since = Annotated[str | None, typer.Option("--since", help=_SINCE)]
@@ -60,22 +61,20 @@ def rerun(
     _show(order.model_copy(update={"new_runs": new_runs}), as_json)
 
 
-@many.command()
-def approve(
-    template: Templates = None, client: Clients = None, code: Code = None, since: Since = None,
-    everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Show which waiting deliveries would be approved; changes nothing."""
-    _show(_order("approve", template, client, code, since, everybody, comment), as_json)
+def _decision(act: ActName) -> Callable[..., None]:
+    """The command that shows for which waiting deliveries something would be decided."""
+
+    def show_decisions(
+        template: Templates = None, client: Clients = None, code: Code = None, since: Since = None,
+        everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
+    ) -> None:  # fmt: skip
+        _show(_order(act, template, client, code, since, everybody, comment), as_json)
+
+    return show_decisions
 
 
-@many.command()
-def refuse(
-    template: Templates = None, client: Clients = None, code: Code = None, since: Since = None,
-    everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Show which waiting deliveries would be refused; changes nothing."""
-    _show(_order("refuse", template, client, code, since, everybody, comment), as_json)
+many.command("approve", help=f"{_WOULD_BE} approved; changes nothing.")(_decision("approve"))
+many.command("refuse", help=f"{_WOULD_BE} refused; changes nothing.")(_decision("refuse"))
 
 
 @many.command()

@@ -35,6 +35,7 @@ from etl_lib.metrics.holds import Plan, settle_older
 from etl_lib.metrics.ledger import (
     RejectedRow,
     current_delivery,
+    next_change,
     record_load,
     recorded_load,
     run_seq_of,
@@ -56,14 +57,6 @@ _LEFT_ALONE = {
 }
 
 
-class _Rollback(Exception):
-    """Ends the transaction without a change; carries what it would have done."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        super().__init__()
-
-
 def load(run: Run, extracted: Extracted, validated: Validated, transformed: Transformed) -> Plan:
     """Bring the delivery into the tables, whole or not at all; gives what the database did.
 
@@ -77,27 +70,28 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
     delivery, resolved = extracted.delivery, extracted.resolved
     with connected(run.database_url) as connection:
         ensure_history_partition(connection)
-    try:
-        with connected(run.database_url) as connection:
-            if done := _lock_and_look(connection, run, extracted):
-                return Plan(done, [])
-            must_be_as_compared(connection, run, transformed)
-            plan, rejects = _change(connection, run, extracted, validated, transformed)
-            if run.wishes.dry_run:
-                raise _Rollback(plan)
-            if plan.loaded.holds and not is_approved(connection, run, extracted, plan):
-                raise _Rollback(plan)
+    with connected(run.database_url) as connection:
+        if done := _lock_and_look(connection, run, extracted):
+            return Plan(done, [])
+        must_be_as_compared(connection, run, transformed)
+        plan, rejects = _change(connection, run, extracted, validated, transformed)
+        is_asked = (
+            bool(plan.loaded.holds)
+            and not run.wishes.dry_run
+            and not is_approved(connection, run, extracted, plan)
+        )
+        if run.wishes.dry_run or is_asked:
+            connection.rollback()
+        else:
             settle_older(connection, run, delivery, _all_full(resolved))
             old = keep_snapshots(connection, run, transformed, rejects)
             must_not_be_frozen_now(connection, run.client_id, until_commit=True)
+    if is_asked:
+        ask(run, extracted, plan, _all_full(resolved))
+    elif not run.wishes.dry_run:
         with suppress(TryAgain):  # the next load finds what is left
             for key in old:
                 run.archive.delete(key)
-        return plan
-    except _Rollback as rolled_back:
-        plan = rolled_back.plan
-    if not run.wishes.dry_run:
-        ask(run, extracted, plan, _all_full(resolved))
     return plan
 
 
@@ -141,9 +135,8 @@ def _change(
     transformed: Transformed,
 ) -> tuple[Plan, dict[str, list[RejectedRow]]]:  # fmt: skip
     resolved, delivery = extracted.resolved, extracted.delivery
-    row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
-    assert row is not None
-    stamp = Stamp(run.client_id, delivery.delivery_seq, run_seq_of(connection, run), row[0])
+    run_seq, change_seq = run_seq_of(connection, run), next_change(connection)
+    stamp = Stamp(run.client_id, delivery.delivery_seq, run_seq, change_seq)
     connection.execute("SET LOCAL temp_buffers = '64MB'")
     before = {e: _rows(connection, run.client_id, e) for e in resolved.entities}
     only_new = additions_only(run, resolved) is not None

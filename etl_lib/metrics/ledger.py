@@ -285,6 +285,13 @@ def run_seq_of(connection: Connection, run: Run) -> int:
     return int(row[0])
 
 
+def next_change(connection: Connection) -> int:
+    """The next number in the order of all changes; readers follow it."""
+    row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def current_delivery(connection: Connection, client_id: str) -> CurrentDelivery | None:
     """The client's last loaded delivery, or None before the first."""
     row = connection.execute(
