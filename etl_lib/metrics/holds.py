@@ -212,8 +212,7 @@ def settle_identical(url: str, run: Run, delivery: Delivery) -> None:
             "AND h.client_id = %s AND h.status = 'open' AND d.received_at <= %s RETURNING h.run_seq",
             (text, run.client_id, delivery.received_at),
         ).fetchall()
-        for (run_seq,) in rows:
-            _end(connection, run_seq, RunStatus.SUPERSEDED, Fault("SUPERSEDED", text))
+        _end(connection, rows, RunStatus.SUPERSEDED, Fault("SUPERSEDED", text))
 
 
 def hold_of_run(url: str, run: Run) -> HeldDelivery | None:
@@ -283,7 +282,7 @@ def decide(
         if status in _ACTS:
             record_decision(connection, client_id, row[0], _ACTS[status], by, comment)
         if status == HoldStatus.REFUSED:
-            _end(connection, row[0], RunStatus.REFUSED, NOT_LOADED[HoldStatus.REFUSED])
+            _end(connection, [row], RunStatus.REFUSED, NOT_LOADED[HoldStatus.REFUSED])
     return True
 
 
@@ -382,8 +381,7 @@ def _supersede(
         (text, run.client_id, delivery.delivery_id, is_whole, delivery.delivery_seq,
          run.dag_id, run.run_id, but_digest),
     ).fetchall()  # fmt: skip
-    for (run_seq,) in rows:
-        _end(connection, run_seq, RunStatus.SUPERSEDED, Fault("SUPERSEDED", text))
+    _end(connection, rows, RunStatus.SUPERSEDED, Fault("SUPERSEDED", text))
 
 
 def _lapse(connection: Connection) -> None:
@@ -391,16 +389,23 @@ def _lapse(connection: Connection) -> None:
         "UPDATE etl.hold SET status = 'lapsed', decided_at = clock_timestamp() "
         "WHERE status = 'open' AND lapses_at < clock_timestamp() RETURNING run_seq"
     ).fetchall()
-    for (run_seq,) in rows:
-        _end(connection, run_seq, RunStatus.REFUSED, NOT_LOADED[HoldStatus.LAPSED])
+    _end(connection, rows, RunStatus.REFUSED, NOT_LOADED[HoldStatus.LAPSED])
 
 
-def _end(connection: Connection, run_seq: int, status: RunStatus, why: Fault) -> None:
-    """The last word about a run that waits for a person and has no process that could say it."""
+def _end(
+    connection: Connection, runs: Sequence[tuple[Any, ...]], status: RunStatus, why: Fault
+) -> None:
+    """The last word about runs (rows of their numbers) that wait for a person and have no process that
+    could say it."""
     connection.execute(
-        "UPDATE etl.run SET status = %s, sentence = %s WHERE run_seq = %s AND status = %s "
+        "UPDATE etl.run SET status = %s, sentence = %s WHERE run_seq = ANY (%s) AND status = %s "
         "AND ended_at IS NOT NULL",
-        (status, sentence(status, (), [why]), run_seq, RunStatus.AWAITING_APPROVAL),
+        (
+            status,
+            sentence(status, (), [why]),
+            [row[0] for row in runs],
+            RunStatus.AWAITING_APPROVAL,
+        ),
     )
 
 
