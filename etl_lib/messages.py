@@ -607,7 +607,7 @@ _ALL = (
     ),
     _system(
         "RUN_AMBIGUOUS",
-        "Runs of several clients have this id.",
+        "More than one run, or a client and a run, may be meant.",
         "Name the run by its number, or say which client's with `--client`.",
     ),
     _system(

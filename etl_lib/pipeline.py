@@ -22,6 +22,7 @@ from etl_lib.metrics.archived import (
 )
 from etl_lib.metrics.freezes import must_not_be_frozen
 from etl_lib.metrics.holds import (
+    NOT_LOADED,
     HoldStatus,
     decide,
     hold_of_run,
@@ -33,6 +34,7 @@ from etl_lib.metrics.holds import (
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.snapshots import last_snapshots
 from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.words import dry_run_sentence
 from etl_lib.report import Outcome, report, status_of
 from etl_lib.report.question import Question
 from etl_lib.run import Progress, Run
@@ -264,8 +266,7 @@ def end_hold(run: Run) -> None:
         return
     decide(run.database_url, run.client_id, hold.hold_seq, HoldStatus.ENDED, "", "")
     ledger = Ledger(run.database_url)
-    text = "The task that waited for approval was ended in Airflow."
-    ledger.say(run, "load", [Fault("HOLD_ENDED", text)])
+    ledger.say(run, "load", [NOT_LOADED[HoldStatus.ENDED]])
     ledger.end_stage(run, "load", RunStatus.REFUSED)
 
 
@@ -372,7 +373,7 @@ def undo_all(run: Run, project: Project) -> tuple[Outcome, Plan]:
     plan = undo(run, project.entities, project.environment_name)
     if not run.wishes.dry_run:
         return do_report(run), plan
-    words = f"Dry run, nothing was changed. {plan.loaded.said}"
+    words = dry_run_sentence(plan.loaded, ())
     return Outcome(RunStatus(plan.loaded.status), words, plan.loaded.counts, ()), plan
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime
 
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.database import connected
@@ -15,9 +14,9 @@ from etl_lib.metrics.archived import delivery_shown
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
 from etl_lib.metrics.undone import forget_changes, write_differences
+from etl_lib.metrics.words import sentence
 from etl_lib.pipeline import recorded
 from etl_lib.report import Outcome
-from etl_lib.report.words import sentence
 from etl_lib.run import Run
 from etl_lib.storage import Storage
 from etl_lib.transform import transform
@@ -65,26 +64,13 @@ def reconcile(
     return Outcome(status, words, (), ())
 
 
-class _NothingLoaded:
-    """A ledger for reading a delivery whatever is loaded; nothing is written."""
-
-    def current(self, client_id: str) -> None:
-        """None."""
-
-    def register(
-        self, run: Run, delivery_id: str, delivered_on: date, received_at: datetime
-    ) -> int:
-        """A delivery of the archive has its place already."""
-        raise NotImplementedError
-
-
 def _compared(
     run: Run, archived: Archived, keys_of: Callable[[ResolvedMapping], PgpKeys]
 ) -> Comparison:
     # the stages also archive keys and results of a run: here they go with the workspace
     within = replace(run, archive=run.workspace.at("archive"))
     resolved = archived.under(archived.mapping)
-    extracted = extract(within, resolved, archived, _NothingLoaded(), lambda: keys_of(resolved))
+    extracted = extract(within, resolved, archived, None, lambda: keys_of(resolved))
     validated = validate(within, extracted, {})
     return compare(within, extracted, validated, transform(within, extracted, validated))
 

@@ -44,8 +44,8 @@ class Progress:
     rows_total: int | None = None
 
 
-def _silent(_: Progress) -> None:
-    """Nobody looks."""
+def unwatched(_: Progress) -> None:
+    """Progress of a run at which nobody looks: the record knows how far it is."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Run:
     outbox: Storage
     wishes: Wishes = Wishes()
     kind: Kind = "load"
-    progress: Callable[[Progress], None] = field(default=_silent, compare=False)
+    progress: Callable[[Progress], None] = field(default=unwatched, compare=False)
 
     def may_overwrite(self, loaded_at: datetime) -> bool:
         """Whether a delivery that is newer and was loaded then may give way.

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.database import connected
 from etl_lib.errors import CannotUndo, EtlError
-from etl_lib.extract import LocalSource
+from etl_lib.extract import LocalSource, keys_of_environment
 from etl_lib.manifest import keys_key
 from etl_lib.metrics.undone import forget_changes
 from etl_lib.pipeline import (
@@ -35,18 +35,12 @@ from etl_lib.pipeline import (
 )
 from etl_lib.run import Progress, Run, Wishes
 from etl_lib.storage import Storage
+from tests.load.conftest import ENTITIES, make_include
 
 EXAMPLES = int(os.environ.get("ETL_HISTORIES", "3"))  # thousands by hand
 
 _ENTITIES = {
-    "section": """
-entity: section
-description: A class.
-fields:
-  section_id: {type: id, required: true, description: Key.}
-  name: {type: text, required: true, description: Name.}
-  term_id: {type: id, description: Term.}
-""",
+    "section": ENTITIES["section"],
     "person": """
 entity: person
 description: A person.
@@ -224,7 +218,9 @@ class Client:
         resolved = self.mappings[mapping]
         source = LocalSource(files) if files else None
         try:
-            outcome, plan = run_all(run, self.project, lambda: resolved, source, _no_keys)
+            outcome, plan = run_all(
+                run, self.project, lambda: resolved, source, keys_of_environment
+            )
         except EtlError as error:
             return [sorted(fault.code for fault in error.faults)]
         if not wishes.dry_run and outcome.status in ("succeeded", "succeeded_with_rejects"):
@@ -288,10 +284,6 @@ _QUERIES["messages"] = f"""{_RUNS}
 _QUERIES["state"] = """
     SELECT jsonb_build_array(feed, delivery_seq, rows_read) FROM etl.feed_state WHERE client_id = %(client)s ORDER BY 1
     """
-
-
-def _no_keys() -> Any:
-    raise AssertionError("no file is encrypted")
 
 
 @dataclass
@@ -384,15 +376,7 @@ def pairs(
 def _pair(url: str, home: Path, ways: Sequence[str] = ("rows", "files")) -> Pair:
     number = next(_numbers)
     folder = home / str(number)
-    include = folder / "include"
-    for name in ("entities", "templates", "mappings", "environments"):
-        (include / name).mkdir(parents=True)
-    for name, text in _ENTITIES.items():
-        (include / "entities" / f"{name}.yaml").write_text(text)
-    (include / "base.yaml").write_text("timezone: UTC\n")
-    (include / "environments" / "test.yaml").write_text(
-        "environment: test\nstorage: {conn_id: s, bucket: b}\nclient_folders: {conn_id: c, bucket: d}\n"
-    )
+    include = make_include(folder, {}, _ENTITIES)
     project = Project(include, "test")
     clients = []
     for how in ways:
@@ -556,7 +540,7 @@ def test_a_load_that_came_between_transform_and_load_is_not_overlooked(
     (third / "births.csv").write_text("id,born,given\nP0,2009-01-01,\n")
     run, resolved = client.run(Wishes(approve=True)), client.mappings[0]
     begin(run, "test", client.project.entities)
-    do_extract(run, lambda: resolved, lambda _: LocalSource(third), lambda _: _no_keys())
+    do_extract(run, lambda: resolved, lambda _: LocalSource(third), lambda _: keys_of_environment())
     do_validate(run)
     left_out = sum(fill.rows_unchanged for fill in do_transform(run).fills)
     assert left_out > 0

@@ -13,7 +13,6 @@ from etl_lib.metrics.holds import hold_of_run
 from etl_lib.metrics.in_step import AirflowRun, bring_in_step
 from etl_lib.pipeline import do_report, end_hold, recorded
 from etl_lib.report.question import body, headline
-from etl_lib.report.words import sentence
 from etl_lib.run import Run
 from tests.load.conftest import School
 from tests.load.test_load import many
@@ -57,7 +56,7 @@ def test_a_waiting_task_that_was_ended_leaves_no_open_hold_and_no_green_run(wait
 
 def test_a_run_that_was_ended_whole_leaves_no_open_hold(waiting: Run) -> None:
     ended = AirflowRun(waiting.dag_id, waiting.run_id, waiting.started_at, waiting.started_at)
-    assert bring_in_step(waiting.database_url, "test", [ended], sentence)
+    assert bring_in_step(waiting.database_url, "test", [ended])
     assert one(waiting, _HOLD) == ("ended",)
     assert one(waiting, "SELECT status FROM etl.run WHERE run_id = %s") == ("failed",)
 

@@ -22,34 +22,34 @@ from etl_lib.config.project import Project
 MAX_ACTIVE_RUNS = 3
 # A stage that hangs is ended; waiting for files does not count, it is done by the triggerer.
 STAGE_LIMIT = timedelta(hours=6)
+
+
+def _switch(title: str, description: str) -> Param:
+    """A box of the trigger form that is ticked or not."""
+    return Param(False, type="boolean", title=title, description=description)
+
+
+def _run(title: str, what: str) -> Param:
+    """A field of the trigger form for a run of the school."""
+    description = f"Number or id of a run of this school: {what}"
+    return Param(None, type=["null", "string"], title=title, description=description)
+
+
 PARAMS = {
-    "approve": Param(
-        False, type="boolean", title="Approve",
-        description="Load although a limit is exceeded: you have asked the school.",
+    "approve": _switch("Approve", "Load although a limit is exceeded: you have asked the school."),
+    "dry_run": _switch("Dry run", "Do everything but the change: the tab Result shows what would happen."),
+    "undo": _run("Undo a run", "what it changed is put back, nothing is loaded."),
+    "replay": _run("Replay a run", "its delivery is taken out of the archive again."),
+    "only_rejects": _switch(
+        "Replay: rejected rows only", "Of that run only the rows that it has rejected."
     ),
-    "dry_run": Param(
-        False, type="boolean", title="Dry run",
-        description="Do everything but the change: the tab Result shows what would happen.",
+    "mapping_of_then": _switch(
+        "Replay: mapping of then",
+        "Under the mapping with which that run had read them, not that of today.",
     ),
-    "undo": Param(
-        None, type=["null", "string"], title="Undo a run",
-        description="Number or id of a run of this school: what it changed is put back, nothing is loaded.",
-    ),
-    "replay": Param(
-        None, type=["null", "string"], title="Replay a run",
-        description="Number or id of a run of this school: its delivery is taken out of the archive again.",
-    ),
-    "only_rejects": Param(
-        False, type="boolean", title="Replay: rejected rows only",
-        description="Of that run only the rows that it has rejected.",
-    ),
-    "mapping_of_then": Param(
-        False, type="boolean", title="Replay: mapping of then",
-        description="Under the mapping with which that run had read them, not that of today.",
-    ),
-    "overwrite_newer": Param(
-        False, type="boolean", title="Overwrite newer",
-        description="An older delivery takes the place of a newer one that is loaded. For replay and backfill.",
+    "overwrite_newer": _switch(
+        "Overwrite newer",
+        "An older delivery takes the place of a newer one that is loaded. For replay and backfill.",
     ),
 }  # fmt: skip
 

@@ -71,13 +71,12 @@ class InStep:
     def once(self) -> None:
         """Look at what Airflow knows since the last time, and record it."""
         from etl_lib.database import database_url
-        from etl_lib.report.words import sentence
 
         url, project = database_url(), Project.load()
         begun = datetime.now(UTC)
         runs = _of_airflow(project.client_ids(), self._since - _OVERLAP, open_runs(url), self._why)
         runs += lost_runs_of_the_cli(url)
-        for dag_id, run_id in bring_in_step(url, project.environment_name, runs, sentence):
+        for dag_id, run_id in bring_in_step(url, project.environment_name, runs):
             log.warning("The run %s of %s had not told its end; it is recorded.", run_id, dag_id)
             self._why.pop((dag_id, run_id), None)
         self._since = begun

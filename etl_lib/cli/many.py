@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -13,14 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl_lib.cli.decide import who
+from etl_lib.cli.person import who
 from etl_lib.cli.run import local_run
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
 from etl_lib.errors import FixTheSetup
 from etl_lib.many import ActName, Desk, Ended, Item, LeftOut, Order, Proposal, apply, show
-from etl_lib.metrics.status import WORDS
-from etl_lib.run import Progress
+from etl_lib.metrics.status import in_words
 
 many = typer.Typer(
     help="One act for many clients: shown first, then done exactly as shown, with `etl many apply`.",
@@ -35,18 +34,21 @@ Templates = Annotated[list[str] | None, typer.Option("--template", help=_TEMPLAT
 Clients = Annotated[
     list[str] | None, typer.Option("--client", help="This client; may be repeated.")
 ]
-Code = Annotated[str, typer.Option("--code", help="Only where a message of this code was said.")]
+Code = Annotated[
+    str | None, typer.Option("--code", help="Only where a message of this code was said.")
+]
 Everybody = Annotated[bool, typer.Option("--all", help="Every client of the environment.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+_WOULD_BE = "Show which waiting deliveries would be"
 _NEW_RUNS = "Never clear: start new runs, which read mapping and files anew."
 _SINCE = "30m, 2h, 3d, 23:15 (the last time it was), or a date with a time."
-Since = Annotated[str, typer.Option("--since", help=_SINCE)]
+Since = Annotated[str | None, typer.Option("--since", help=_SINCE)]
 Comment = Annotated[str, typer.Option(help="Why; recorded with your name.")]
 
 
 @many.command()
 def rerun(
-    code: Code = "",
+    code: Code = None,
     since: Annotated[str, typer.Option("--since", help=f"Ended since: {_SINCE}")] = _FAILED_SINCE,
     template: Templates = None,
     client: Clients = None,
@@ -55,37 +57,30 @@ def rerun(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show which failed runs would run again in Airflow, and how; changes nothing."""
-    _show(
-        Order(
-            act="rerun", code=code, since=moment(since), new_runs=new_runs,
-            clients=_given(client), templates=_given(template), everybody=everybody,
-        ),
-        as_json,
-    )  # fmt: skip
+    order = _order("rerun", template, client, code, since, everybody, "")
+    _show(order.model_copy(update={"new_runs": new_runs}), as_json)
 
 
-@many.command()
-def approve(
-    template: Templates = None, client: Clients = None, code: Code = "", since: Since = "",
-    everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Show which waiting deliveries would be approved; changes nothing."""
-    _show(_order("approve", template, client, code, since, everybody, comment), as_json)
+def _decision(act: ActName) -> Callable[..., None]:
+    """The command that shows for which waiting deliveries something would be decided."""
+
+    def show_decisions(
+        template: Templates = None, client: Clients = None, code: Code = None, since: Since = None,
+        everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
+    ) -> None:  # fmt: skip
+        _show(_order(act, template, client, code, since, everybody, comment), as_json)
+
+    return show_decisions
 
 
-@many.command()
-def refuse(
-    template: Templates = None, client: Clients = None, code: Code = "", since: Since = "",
-    everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Show which waiting deliveries would be refused; changes nothing."""
-    _show(_order("refuse", template, client, code, since, everybody, comment), as_json)
+many.command("approve", help=f"{_WOULD_BE} approved; changes nothing.")(_decision("approve"))
+many.command("refuse", help=f"{_WOULD_BE} refused; changes nothing.")(_decision("refuse"))
 
 
 @many.command()
 def undo(
-    since: Since,
-    template: Templates = None, client: Clients = None, code: Code = "",
+    since: Annotated[str, typer.Option("--since", help=_SINCE)],
+    template: Templates = None, client: Clients = None, code: Code = None,
     everybody: Everybody = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show what undoing each client's last load since then would put back; changes nothing."""
@@ -95,7 +90,7 @@ def undo(
 @many.command()
 def freeze(
     reason: Annotated[str, typer.Option(help="Why; shown with your name wherever the client is.")],
-    template: Templates = None, client: Clients = None, code: Code = "", since: Since = "",
+    template: Templates = None, client: Clients = None, code: Code = None, since: Since = None,
     everybody: Everybody = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show for which clients nothing more would be loaded until they are unfrozen; changes nothing."""
@@ -107,11 +102,11 @@ def freeze(
 @many.command()
 def unfreeze(
     template: Templates = None, client: Clients = None,
-    since: Annotated[str, typer.Option("--since", help=f"Frozen since: {_SINCE}")] = "",
+    since: Annotated[str | None, typer.Option("--since", help=f"Frozen since: {_SINCE}")] = None,
     everybody: Everybody = False, comment: Comment = "", as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show which freezes would end; changes nothing."""
-    _show(_order("unfreeze", template, client, "", since, everybody, comment), as_json)
+    _show(_order("unfreeze", template, client, None, since, everybody, comment), as_json)
 
 
 @many.command("apply")
@@ -142,6 +137,9 @@ def moment(text: str, now: datetime | None = None) -> datetime:
     """
     now = (now or datetime.now(UTC)).astimezone()
     text = text.strip()
+    if not text:  # a variable of a shell that is not set, say
+        hint = f"For --since: {_SINCE}"
+        raise FixTheSetup.of("SELECTION_INVALID", "A moment is missing after --since.", hint=hint)
     try:
         if ago := re.fullmatch(r"(\d{1,6}) ?([mhd])", text):
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -149,7 +147,7 @@ def moment(text: str, now: datetime | None = None) -> datetime:
             today = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
             return today if today <= now else today - timedelta(days=1)
         found = datetime.fromisoformat(text)
-        found = found if found.tzinfo else found.astimezone()
+        found = found.astimezone(UTC)  # OverflowError: before the first year
     except (ValueError, OverflowError):
         wrong = f"`{text}` is no moment."
         raise FixTheSetup.of("SELECTION_INVALID", wrong, hint=f"For --since: {_SINCE}") from None
@@ -159,12 +157,14 @@ def moment(text: str, now: datetime | None = None) -> datetime:
 
 
 def _order(
-    act: ActName, template: list[str] | None, client: list[str] | None, code: str, since: str,
-    everybody: bool, comment: str,
+    act: ActName, template: list[str] | None, client: list[str] | None, code: str | None,
+    since: str | None, everybody: bool, comment: str,
 ) -> Order:  # fmt: skip
+    if code is not None and not code.strip():  # a variable of a shell that is not set, say
+        raise FixTheSetup.of("SELECTION_INVALID", "A message's code is missing after --code.")
     return Order(
-        act=act, templates=_given(template), clients=_given(client), code=code,
-        since=moment(since) if since else None, everybody=everybody, comment=comment.strip(),
+        act=act, templates=_given(template), clients=_given(client), code=(code or "").strip(),
+        since=None if since is None else moment(since), everybody=everybody, comment=comment.strip(),
     )  # fmt: skip
 
 
@@ -179,12 +179,8 @@ def _desk(console: Console) -> Desk:
 
     return Desk(
         url=database_url(), project=Project.load(), by=who(), seen=seen,
-        run_of=lambda client_id, wishes: local_run(client_id, wishes, _silent),
+        run_of=local_run,
     )  # fmt: skip
-
-
-def _silent(_: Progress) -> None:
-    """An undo is over before anybody could look."""
 
 
 def _show(order: Order, as_json: bool) -> None:
@@ -210,7 +206,7 @@ def _table(items: Sequence[Item]) -> Table:
     table = Table("client", "run", "status", "why", "what would happen")
     table.columns[1].justify = "right"
     for item in items:
-        status = WORDS.get(item.status, item.status)
+        status = in_words(item.status)
         run = str(item.run) if item.run else item.run_id
         # as text: a reason in [brackets] is no markup
         cells = (item.client_id, run, status, item.why, item.what)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from etl_lib.airflow_edge.connections import archive_of
-from etl_lib.cli.run import as_dict, local_home, local_run, show_outcome
+from etl_lib.cli.archives import known_archives
+from etl_lib.cli.outcome import tell
+from etl_lib.cli.run import local_run
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
-from etl_lib.errors import EtlError, FixTheSetup
+from etl_lib.errors import EtlError
 from etl_lib.load.tables import migrate_if_needed
 from etl_lib.metrics.schema import expire_history
 from etl_lib.metrics.status import GREEN
-from etl_lib.run import Progress, Wishes
+from etl_lib.run import Wishes
 
 
 def reconcile(
@@ -31,12 +30,8 @@ def reconcile(
 
     project, url = Project.load(), database_url()
     migrate_if_needed(url, project.entities)
-    archives, unreachable = [local_home().at("archive", client)], ""
-    try:
-        archives.append(archive_of(project, client))
-    except FixTheSetup as error:
-        unreachable = f"The archive of Airflow's runs cannot be reached: {error}"
-    run = local_run(client, Wishes(), _silent)
+    archives, unreachable = known_archives(project, client)
+    run = local_run(client, Wishes())
     run = replace(run, run_id=run.run_id.replace("cli__", "reconcile__cli__"), kind="reconcile")
     try:
         outcome = compare(run, project.environment_name, archives, lambda _: keys_of_environment())
@@ -46,14 +41,7 @@ def reconcile(
         raise
     report = run_report(url, client, run.run_id)
     messages = report["messages"] if report else []
-    if as_json:
-        told = [{"code": m["code"], "text": m["text"], "place": m["place"]} for m in messages]
-        typer.echo(json.dumps({**as_dict(run, outcome, []), "messages": told}, indent=2))
-    else:
-        console = Console()
-        for message in messages:
-            console.print(f"{message['text']}", highlight=False)
-        show_outcome(console, outcome, [])
+    tell(run, outcome, None, as_json, messages)
     raise typer.Exit(0 if outcome.status in GREEN else 1)
 
 
@@ -62,7 +50,3 @@ def expire() -> None:
     days = Project.load().environment.history_days
     for month in expire_history(database_url(), days) or ["nothing older"]:
         typer.echo(month)
-
-
-def _silent(_: Progress) -> None:
-    """Nobody looks."""

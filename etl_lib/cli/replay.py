@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from etl_lib.airflow_edge.connections import archive_of
-from etl_lib.cli.decide import who
-from etl_lib.cli.run import (
-    OVERWRITE_NEWER,
-    as_dict,
-    at_rest,
-    exit_code,
-    local_run,
-    show_outcome,
-)
+from etl_lib.cli.outcome import exit_code, tell
+from etl_lib.cli.person import who
+from etl_lib.cli.run import OVERWRITE_NEWER, at_rest, local_run
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
 from etl_lib.load.tables import migrate_if_needed
 from etl_lib.metrics.archived import delivery_of_run
 from etl_lib.pipeline import run_all
-from etl_lib.run import Progress, Wishes
+from etl_lib.run import Wishes
 
 _OF_THEN = "Under the mapping with which the run had read them, not that of today."
 
@@ -50,20 +42,12 @@ def replay(
     )  # fmt: skip
     of_cli = known.run_id.startswith("cli__")
     archives = [] if of_cli else [archive_of(project, known.client_id)]
-    this_run = local_run(known.client_id, wishes, _silent)
+    this_run = local_run(known.client_id, wishes)
     from etl_lib.extract import keys_of_environment
 
     outcome, plan = run_all(
         this_run, project, lambda: at_rest(project.resolve(known.client_id)), None,
         keys_of_environment, archives,
     )  # fmt: skip
-    samples = plan.samples if plan and dry_run else []
-    if as_json:
-        typer.echo(json.dumps(as_dict(this_run, outcome, samples), indent=2))
-    else:
-        show_outcome(Console(), outcome, samples)
+    tell(this_run, outcome, plan, as_json)
     raise typer.Exit(exit_code(outcome.status))
-
-
-def _silent(_: Progress) -> None:
-    """The record knows how far the run is."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,24 +18,18 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.progress import Progress as ProgressBar
-from rich.table import Table
 
-from etl_lib.cli.decide import who
+from etl_lib.cli.outcome import exit_code, tell
+from etl_lib.cli.person import who
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.database import database_url
 from etl_lib.errors import FixTheSetup
-from etl_lib.metrics.status import GREEN, RunStatus
 from etl_lib.pipeline import run_all
-from etl_lib.report import Outcome
-from etl_lib.run import Progress, Run, Wishes, folder_name
+from etl_lib.run import Progress, Run, Wishes, folder_name, unwatched
 from etl_lib.storage import Storage
 
 HOME_VARIABLE = "ETL_HOME"
 OVERWRITE_NEWER = "Load although a newer delivery is loaded."
-COUNT_COLUMNS = (
-    "read", "inserted", "updated", "unchanged", "deleted_by_row", "rejected", "duplicates",
-    "filtered", "deleted_by_absence", "restored", "unresolved",
-)  # fmt: skip
 
 
 def run(
@@ -74,11 +68,7 @@ def run(
             this_run, project, lambda: at_rest(project.resolve(client)), LocalSource(files),
             keys_of_environment,
         )  # fmt: skip
-    samples = plan.samples if plan and dry_run else []
-    if as_json:
-        typer.echo(json.dumps(as_dict(this_run, outcome, samples), indent=2))
-    else:
-        show_outcome(console, outcome, samples)
+    tell(this_run, outcome, plan, as_json)
     raise typer.Exit(exit_code(outcome.status))
 
 
@@ -94,7 +84,9 @@ def local_home() -> Storage:
     return Storage.local(Path(os.environ.get(HOME_VARIABLE) or ".local/etl"))
 
 
-def local_run(client_id: str, wishes: Wishes, progress: Any) -> Run:
+def local_run(
+    client_id: str, wishes: Wishes, progress: Callable[[Progress], None] = unwatched
+) -> Run:
     """A run without Airflow: archive, staging and outbox lie under ETL_HOME (default `.local/etl`)."""
     home = local_home()
     now = datetime.now(UTC)
@@ -111,48 +103,3 @@ def local_run(client_id: str, wishes: Wishes, progress: Any) -> Run:
         wishes=wishes,
         progress=progress,
     )
-
-
-_SAYS_NO = (RunStatus.AWAITING_APPROVAL, RunStatus.REFUSED, RunStatus.SUPERSEDED)
-
-
-def exit_code(status: RunStatus) -> int:
-    """0 for a green run, 1 for one that waits for a person, 2 for bad input or set-up."""
-    if status in GREEN:
-        return 0
-    return 1 if status in _SAYS_NO else 2
-
-
-def as_dict(run: Run, outcome: Outcome, samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """The outcome as JSON says it; counts as integers."""
-    return {
-        "client_id": run.client_id,
-        "run_id": run.run_id,
-        "dry_run": run.wishes.dry_run,
-        "status": outcome.status,
-        "sentence": outcome.sentence,
-        "counts": [count.model_dump() for count in outcome.counts],
-        "outbox_files": list(outcome.outbox_files),
-        "samples": samples,
-    }
-
-
-def show_outcome(console: Console, outcome: Outcome, samples: list[dict[str, Any]]) -> None:
-    """The outcome as a person reads it: counts, changed rows of a dry run, status and sentence."""
-    if outcome.counts:
-        table = Table("feed", "entity", *(name.replace("_", " ") for name in COUNT_COLUMNS))
-        for column in table.columns[2:]:
-            column.justify = "right"
-        for count in outcome.counts:
-            numbers = [f"{getattr(count, name):,}" for name in COUNT_COLUMNS]
-            table.add_row(count.feed, count.entity, *numbers)
-        console.print(table)
-    if samples:
-        table = Table("entity", "would", "key (masked)", "columns")
-        for sample in samples:
-            columns = ", ".join(sample["columns"])
-            table.add_row(sample["entity"], sample["action"], sample["key"], columns)
-        console.print(table)
-    console.print(f"[bold]{outcome.status}[/bold]: {outcome.sentence}", highlight=False)
-    for name in outcome.outbox_files:
-        console.print(f"written for the school: {name}", highlight=False)

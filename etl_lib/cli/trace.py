@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from etl_lib.airflow_edge.connections import archive_of
-from etl_lib.cli.run import local_home
+from etl_lib.cli.archives import known_archives
+from etl_lib.cli.person import who
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
-from etl_lib.errors import FixTheSetup
 from etl_lib.manifest import masked
 from etl_lib.metrics.acts import Act, record_act
+from etl_lib.metrics.status import in_words
 from etl_lib.trace import Trace, TracedRun
 from etl_lib.trace import trace as follow
 
@@ -28,14 +27,10 @@ def trace(
     """Say in which deliveries a record came and what became of it; exit code 1 when it is not there."""
     project = Project.load()
     entities = list(project.resolve(client).entities.values())
-    url, archives = database_url(), [local_home().at("archive", client)]
-    unreachable = ""
-    try:
-        archives.append(archive_of(project, client))
-    except FixTheSetup as error:
-        unreachable = f"The archive of Airflow's runs cannot be reached: {error}"
+    url = database_url()
+    archives, unreachable = known_archives(project, client)
     found = follow(url, archives, client, key, entities)
-    record_act(url, client, Act.TRACE, getpass.getuser(), f"key {masked(key)}")
+    record_act(url, client, Act.TRACE, who(), f"key {masked(key)}")
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:
@@ -49,8 +44,9 @@ def _print(console: Console, found: Trace) -> None:
     console.print(f"[bold]{found.sentence}[/bold]", highlight=False)
     for run in found.runs:
         of = f", delivery of {run.delivered_on}" if run.delivered_on else ""
-        status = run.status.replace("_", " ")
-        console.print(f"{run.started_at:%Y-%m-%d %H:%M} {status}{of}", highlight=False)
+        console.print(
+            f"{run.started_at:%Y-%m-%d %H:%M} {in_words(run.status)}{of}", highlight=False
+        )
         for line in told(run):
             console.print(f"    {line}", highlight=False)
 

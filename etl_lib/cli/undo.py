@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
-import json
 from dataclasses import replace
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from etl_lib.cli.run import as_dict, local_run, show_outcome
+from etl_lib.cli.outcome import tell
+from etl_lib.cli.person import who
+from etl_lib.cli.run import local_run
 from etl_lib.config.project import Project
 from etl_lib.database import connected, database_url
 from etl_lib.errors import CannotUndo
@@ -18,7 +17,7 @@ from etl_lib.load.tables import migrate_if_needed
 from etl_lib.metrics.acts import Act, record_act
 from etl_lib.metrics.undone import find_run
 from etl_lib.pipeline import undo_all
-from etl_lib.run import Progress, Wishes
+from etl_lib.run import Wishes
 
 
 def undo(
@@ -32,23 +31,14 @@ def undo(
     migrate_if_needed(url, project.entities)
     with connected(url) as connection:
         wanted = find_run(connection, run, client)
-    wishes = Wishes(dry_run=dry_run, undo=str(wanted.run_seq))
-    this_run = replace(local_run(wanted.client_id, wishes, _silent), kind="undo")
+    by = who()
+    wishes = Wishes(dry_run=dry_run, undo=str(wanted.run_seq), by=by)
+    this_run = replace(local_run(wanted.client_id, wishes), kind="undo")
     try:
         outcome, plan = undo_all(this_run, project)
     except CannotUndo as refused:
         typer.echo(str(refused), err=True)
         raise typer.Exit(1) from None
-    samples = plan.samples if dry_run else []
     if not dry_run:
-        record_act(
-            url, wanted.client_id, Act.UNDO, getpass.getuser(), wanted.shown, run_id=wanted.run_id
-        )
-    if as_json:
-        typer.echo(json.dumps(as_dict(this_run, outcome, samples), indent=2))
-    else:
-        show_outcome(Console(), outcome, samples)
-
-
-def _silent(_: Progress) -> None:
-    """An undo is over before anybody could look."""
+        record_act(url, wanted.client_id, Act.UNDO, by, wanted.shown, run_id=wanted.run_id)
+    tell(this_run, outcome, plan, as_json)

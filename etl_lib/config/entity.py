@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -102,6 +103,10 @@ class Entity(Model):
         """References by the field that holds them."""
         return {n: f.references for n, f in self.fields.items() if f.references is not None}
 
+    def referring_to(self, entity: str) -> list[str]:
+        """The fields that refer to records of the entity."""
+        return [name for name, reference in self.references.items() if reference.entity == entity]
+
     @model_validator(mode="after")
     def names_exist(self) -> Self:
         """The key is a field, and every name used elsewhere in the file is one too."""
@@ -111,3 +116,11 @@ class Entity(Model):
         if unknown := sorted(used - self.fields.keys()):
             raise ValueError(f"not a field of this entity: {', '.join(unknown)}")
         return self
+
+
+def whose_keys_are_held(entities: Iterable[Entity]) -> set[str]:
+    """Names of the entities of whose keys their rows hold some: themselves, and what they refer to."""
+    found: set[str] = set()
+    for entity in entities:
+        found |= {entity.entity, *(one.entity for one in entity.references.values())}
+    return found

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
-from etl_lib.config.entity import Entity, EntityField
+from etl_lib.config.entity import Entity, EntityField, whose_keys_are_held
 from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed, Mapping, ValueFormat
 from etl_lib.config.pauses import faults_of_days
 from etl_lib.config.school_days import faults_of_calendar
@@ -85,6 +85,12 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known)}."
 
 
+def _filled(mapping: Mapping, entities: dict[str, Entity]) -> list[Entity]:
+    """The entities that a feed of the mapping fills, in any of its layouts."""
+    forms = [f for feed in mapping.feeds.values() for f in (feed, *(x.feed for x in feed.layouts))]
+    return [entities[name] for form in forms for name in form.entities if name in entities]
+
+
 def _feed(
     mapping: Mapping,
     entities: dict[str, Entity],
@@ -105,6 +111,10 @@ def _feed(
         for unknown in (one for one in names if one not in entities):
             here = (*path, "renames", "entities", kind)
             yield here, f"there is no entity `{unknown}`.", _nearest(unknown, entities)
+    held = whose_keys_are_held(_filled(mapping, entities))
+    if feed.renames and not feed.renames.named & held:
+        text = "the client fills none of these entities, and nothing that it fills refers to one."
+        yield (*path, "renames", "entities"), text, f"Leave the feed out: `{name}: null`."
     for index, wish in enumerate(feed.expectations):
         here = (*path, "expectations", index)
         if wish.expectation not in EXPECTATIONS:

@@ -483,10 +483,15 @@ class Renames(Model):
         description="Kind (any case) to the entities whose key changes; none: the row is left out.",
     )
 
+    @property
+    def named(self) -> frozenset[str]:
+        """Every entity whose key some kind changes."""
+        return frozenset(name for names in self.entities.values() for name in names)
+
     @model_validator(mode="after")
     def some_entity(self) -> Self:
         """At least one kind changes the key of something."""
-        if not any(self.entities.values()):
+        if not self.named:
             raise ValueError("give at least one kind of record an entity whose key changes")
         return self
 

@@ -162,18 +162,20 @@ def _marked(mapping: Mapping, candidate: Candidate, files: Sequence[RemoteFile])
 
 
 def extract(
-    run: Run, resolved: ResolvedMapping, source: Source, ledger: DeliveryLedger, keys: Keys
+    run: Run, resolved: ResolvedMapping, source: Source, ledger: DeliveryLedger | None, keys: Keys
 ) -> Extracted:
     """Archive and read the delivery that is due; see manifest.Extracted.
 
     `keys` looks up our private keys, only when a file is encrypted. Identical to the loaded delivery
     under the same row contract: nothing is read, unless the source is the archive: what is asked for
-    again is read again, and keeps its place in the order of deliveries. Raises NotReceived when no delivery is whole,
-    AskTheSchool with all faults of all files, Superseded or NeedsApproval for one that is older than
-    the loaded one, TryAgain when files change meanwhile, FixTheSetup when there is no key.
+    again is read again, and keeps its place in the order of deliveries. `ledger`: None reads a delivery
+    of the archive whatever is loaded; with any other source that is a ValueError, for the ledger gives
+    the delivery its place. Raises NotReceived when no delivery is whole, AskTheSchool with all faults
+    of all files, Superseded or NeedsApproval for one that is older than the loaded one, TryAgain when
+    files change meanwhile, FixTheSetup when there is no key.
     """
-    current = ledger.current(run.client_id)
     archived = source if isinstance(source, Archived) else None
+    current = ledger.current(run.client_id) if ledger else None
     listing = source.list()
     notes = _refused(resolved.mapping, listing)
     candidate = _choose(resolved.mapping, listing.files, current, notes)
@@ -199,11 +201,12 @@ def extract(
             )  # fmt: skip
         if current and _is_late(current, day, same, archived):
             _refuse_late(resolved.mapping, current, day, run)
-        seq = (
-            archived.delivery.delivery_seq
-            if archived
-            else ledger.register(run, delivery_id, day, received_at)
-        )
+        if archived:
+            seq = archived.delivery.delivery_seq
+        elif ledger:
+            seq = ledger.register(run, delivery_id, day, received_at)
+        else:
+            raise ValueError("only a delivery of the archive has its place without a ledger")
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
         _keep_manifest(run, delivery, resolved, archived is None)
         tables = _read_all(run, members, opened.paths, resolved, rooms.folder)

@@ -8,6 +8,7 @@ from etl_lib.database import Connection, connected
 from etl_lib.errors import Fault, NeedsApproval, Refused, Superseded
 from etl_lib.manifest import Extracted, Hold
 from etl_lib.metrics.holds import (
+    NOT_LOADED,
     Answer,
     HoldStatus,
     Plan,
@@ -89,12 +90,8 @@ def _approved_otherwise(run: Run, delivery_id: str, plan: Plan) -> bool:
 
 
 def refused(status: str) -> Refused:
-    """The error that a refused or lapsed hold ends its run with; no names: the school reads it too."""
-    if status == HoldStatus.LAPSED:
-        return Refused.of("HOLD_LAPSED", "Nobody approved the delivery in time.")
-    if status == HoldStatus.ENDED:
-        return Refused.of("HOLD_ENDED", "The waiting task was ended in Airflow.")
-    return Refused.of("HOLD_REFUSED", "A person has refused the delivery.")
+    """The error that a refused, lapsed or ended hold ends its run with."""
+    return Refused([NOT_LOADED[HoldStatus(status)]])
 
 
 def additions_only(run: Run, resolved: ResolvedMapping) -> Pause | None:

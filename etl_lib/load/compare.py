@@ -19,10 +19,6 @@ from etl_lib.run import Run
 _SAMPLES = 3
 
 
-class _Rollback(Exception):
-    """Ends the transaction, always without a change."""
-
-
 @dataclass(frozen=True)
 class Difference:
     """Rows of an entity that are not as the delivery says; `samples`: masked keys by kind.
@@ -62,15 +58,12 @@ def compare(
     """
     with connected(run.database_url) as connection:
         ensure_history_partition(connection)
-    comparison: list[Comparison] = []
-    try:
-        with connected(run.database_url) as connection:
-            lock_client(connection, run.client_id)
-            change(connection, run, extracted, validated, transformed)
-            comparison.append(_found(connection, run, extracted))
-            raise _Rollback
-    except _Rollback:
-        return comparison[0]
+    with connected(run.database_url) as connection:
+        lock_client(connection, run.client_id)
+        change(connection, run, extracted, validated, transformed)
+        comparison = _found(connection, run, extracted)
+        connection.rollback()
+    return comparison
 
 
 def _found(connection: Connection, run: Run, extracted: Extracted) -> Comparison:

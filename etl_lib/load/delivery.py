@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,7 @@ from etl_lib.load.merge import SharedColumns, Stamp, delete_absent, merge
 from etl_lib.load.references import count_unresolved, reject_unknown
 from etl_lib.load.renames import change_ids
 from etl_lib.load.staging import Staged, stage
-from etl_lib.load.tables import table
+from etl_lib.load.tables import PROVENANCE, table
 from etl_lib.load.unchanged import (
     count_unresolved_unchanged,
     keep_snapshots,
@@ -34,6 +35,7 @@ from etl_lib.metrics.holds import Plan, settle_older
 from etl_lib.metrics.ledger import (
     RejectedRow,
     current_delivery,
+    next_change,
     record_load,
     recorded_load,
     run_seq_of,
@@ -55,14 +57,6 @@ _LEFT_ALONE = {
 }
 
 
-class _Rollback(Exception):
-    """Ends the transaction without a change; carries what it would have done."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        super().__init__()
-
-
 def load(run: Run, extracted: Extracted, validated: Validated, transformed: Transformed) -> Plan:
     """Bring the delivery into the tables, whole or not at all; gives what the database did.
 
@@ -76,27 +70,28 @@ def load(run: Run, extracted: Extracted, validated: Validated, transformed: Tran
     delivery, resolved = extracted.delivery, extracted.resolved
     with connected(run.database_url) as connection:
         ensure_history_partition(connection)
-    try:
-        with connected(run.database_url) as connection:
-            if done := _lock_and_look(connection, run, extracted):
-                return Plan(done, [])
-            must_be_as_compared(connection, run, transformed)
-            plan, rejects = _change(connection, run, extracted, validated, transformed)
-            if run.wishes.dry_run:
-                raise _Rollback(plan)
-            if plan.loaded.holds and not is_approved(connection, run, extracted, plan):
-                raise _Rollback(plan)
+    with connected(run.database_url) as connection:
+        if done := _lock_and_look(connection, run, extracted):
+            return Plan(done, [])
+        must_be_as_compared(connection, run, transformed)
+        plan, rejects = _change(connection, run, extracted, validated, transformed)
+        is_asked = (
+            bool(plan.loaded.holds)
+            and not run.wishes.dry_run
+            and not is_approved(connection, run, extracted, plan)
+        )
+        if run.wishes.dry_run or is_asked:
+            connection.rollback()
+        else:
             settle_older(connection, run, delivery, _all_full(resolved))
             old = keep_snapshots(connection, run, transformed, rejects)
             must_not_be_frozen_now(connection, run.client_id, until_commit=True)
+    if is_asked:
+        ask(run, extracted, plan, _all_full(resolved))
+    elif not run.wishes.dry_run:
         with suppress(TryAgain):  # the next load finds what is left
             for key in old:
                 run.archive.delete(key)
-        return plan
-    except _Rollback as rolled_back:
-        plan = rolled_back.plan
-    if not run.wishes.dry_run:
-        ask(run, extracted, plan, _all_full(resolved))
     return plan
 
 
@@ -140,9 +135,8 @@ def _change(
     transformed: Transformed,
 ) -> tuple[Plan, dict[str, list[RejectedRow]]]:  # fmt: skip
     resolved, delivery = extracted.resolved, extracted.delivery
-    row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
-    assert row is not None
-    stamp = Stamp(run.client_id, delivery.delivery_seq, run_seq_of(connection, run), row[0])
+    run_seq, change_seq = run_seq_of(connection, run), next_change(connection)
+    stamp = Stamp(run.client_id, delivery.delivery_seq, run_seq, change_seq)
     connection.execute("SET LOCAL temp_buffers = '64MB'")
     # a night's few rows are found by key: of 1,000,000 rows 1 % changed, 0.27 CPU s instead of 0.62
     connection.execute("SET LOCAL random_page_cost = 1.1")
@@ -176,7 +170,12 @@ def _change(
     too_many = [t for c in counts if (t := over_fail_limit(c, limits[c.feed]))]
     if too_many and not run.wishes.only_rejects:
         raise AskTheSchool([Fault("TOO_MANY_REJECTED", text) for text in too_many])
-    holds = [h for c in counts for h in over_hold_limits(c, before[c.entity], limits[c.feed])]
+    holds = [
+        # ids that change may be those of records that the client never sends
+        h
+        for c in counts
+        for h in over_hold_limits(c, before.get(c.entity, 0), limits[c.feed])
+    ]
     if words := undone_delivery(connection, run.client_id, delivery.delivery_id):
         holds.insert(0, Hold.of_undone(words))
     told = {(h.feed, h.entity, h.limit) for h in holds}
@@ -193,7 +192,8 @@ def _change(
         connection, run, stamp.run_seq, stamp.change_seq, delivery, _contract(run, resolved),
         _all_full(resolved), loaded, samples,
     )  # fmt: skip
-    return Plan(loaded, samples, _digest(connection, resolved, stamp) if holds else ""), rejects
+    digest = _digest(connection, _contract(run, resolved), resolved, loaded, stamp) if holds else ""
+    return Plan(loaded, samples, digest), rejects
 
 
 def _contract(run: Run, resolved: ResolvedMapping) -> str:
@@ -202,16 +202,25 @@ def _contract(run: Run, resolved: ResolvedMapping) -> str:
     return f"{resolved.row_contract} additions only" if pause else resolved.row_contract
 
 
-def _digest(connection: Connection, resolved: ResolvedMapping, stamp: Stamp) -> str:
-    """Which rows the plan changes and how: the same for the same plan, in whatever order."""
-    inserted = (
+def _digest(
+    connection: Connection, contract: str, resolved: ResolvedMapping, loaded: Loaded, stamp: Stamp
+) -> str:  # fmt: skip
+    """What a person decides about: another digest is another plan, whatever its counts say.
+
+    Over the row contract of the mapping, counts, which limits are exceeded, and every row that
+    changes: how, in which columns, and what it holds afterwards.
+    """
+    connection.execute("SET LOCAL timezone = 'UTC'")  # instants as text
+    after = (
         sql.SQL(
-            "SELECT {entity} AS entity, {key} AS key, 'insert' AS action, '' AS columns FROM {table} "
-            "WHERE client_id = {client} AND change_seq = {change} AND first_run_seq = {run}"
+            "SELECT {entity} AS entity, {key} AS key, (t.deleted_at IS NOT NULL)::text AS action, "
+            "(to_jsonb(t) - {ours}::text[])::text AS what FROM {table} t "
+            "WHERE client_id = {client} AND change_seq = {change}"
         ).format(
             entity=sql.Literal(entity.entity), key=sql.Identifier(entity.key),
+            ours=sql.Literal([name for name in PROVENANCE if name != "extra"]),
             table=table(entity.entity), client=sql.Literal(stamp.client_id),
-            change=sql.Literal(stamp.change_seq), run=sql.Literal(stamp.run_seq),
+            change=sql.Literal(stamp.change_seq),
         )
         for entity in resolved.entities.values()
     )  # fmt: skip
@@ -220,12 +229,18 @@ def _digest(connection: Connection, resolved: ResolvedMapping, stamp: Stamp) -> 
     ).format(sql.Literal(stamp.run_seq))
     row = connection.execute(
         sql.SQL(
-            "SELECT count(*), sum(hashtextextended(concat_ws('|', entity, action, columns, key), 0)::numeric) "
+            "SELECT count(*), sum(hashtextextended(concat_ws('|', entity, action, what, key), 0)::numeric) "
             "FROM ({}) changes"
-        ).format(sql.SQL(" UNION ALL ").join([*inserted, changed]))
+        ).format(sql.SQL(" UNION ALL ").join([*after, changed]))
     ).fetchone()
     assert row is not None
-    return f"{row[0]} {row[1]}"
+    decided = [
+        contract,
+        *(count.model_dump_json() for count in loaded.counts),
+        *(f"{hold.feed} {hold.entity} {hold.limit} {hold.code}" for hold in loaded.holds),
+        *map(str, row),
+    ]
+    return hashlib.sha256("\n".join(decided).encode()).hexdigest()
 
 
 def _staged(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from psycopg import sql
 
@@ -24,13 +24,19 @@ def reject_unknown(
     rows taken out; their keys count as present from then on.
     """
     rejected: list[RejectedRow] = []
-    for field, reference in staged.fill.entity.references.items():
-        if reference.on_unknown == "reject" and reference.entity in fed and field in staged.columns:
-            rejected += _take_out(connection, client_id, staged, field, reference.entity)
-    if not staged.fill.rules.insert:
-        entity = staged.fill.entity
-        rejected += _take_out(connection, client_id, staged, entity.key, entity.entity)
+    for field, target in must_meet(staged, fed):
+        rejected += _take_out(connection, client_id, staged, field, target)
     return rejected
+
+
+def must_meet(staged: Staged, fed: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The fields of the staged rows whose record must be there, each with the record's entity."""
+    entity = staged.fill.entity
+    for field, reference in entity.references.items():
+        if reference.on_unknown == "reject" and reference.entity in fed and field in staged.columns:
+            yield field, reference.entity
+    if not staged.fill.rules.insert:
+        yield entity.key, entity.entity
 
 
 def _take_out(

@@ -1,8 +1,9 @@
 """Gives records new ids, as a feed with `renames` says, before anything else of the delivery is loaded.
 
 A record moves to a row of the new key, with its first day; the old row stays as a deleted one. What
-refers to it follows, and rows whose own key is made of the reference move too. All of it stands in
-the history, so that undoing the run undoes it.
+refers to it follows, and rows whose own key is made of the reference move too: also what refers to
+records that the client never sends, of which we have no row. All of it stands in the history, so that
+undoing the run undoes it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import pyarrow.parquet as pq
 from psycopg import sql
 
-from etl_lib.config.entity import Entity
+from etl_lib.config.entity import Entity, whose_keys_are_held
 from etl_lib.config.mapping import Renames
 from etl_lib.database import Connection
 from etl_lib.load.merge import Stamp
@@ -60,8 +61,9 @@ def change_ids(
 ) -> tuple[list[Counts], dict[str, list[RejectedRow]]]:
     """Apply every feed of renames in the delivery; counts by feed and entity, rejected rows by feed.
 
-    A row whose record has its new id already is unchanged. Rejected: an id that is missing or unknown
-    (REFERENCE_UNKNOWN), a new id that another record has (DUPLICATE_KEY), an unknown type.
+    A row whose record has its new id already is unchanged, and so is one of a record that the client
+    never sends and nothing refers to. Rejected: an id that is missing or unknown (REFERENCE_UNKNOWN),
+    a new id that another record has (DUPLICATE_KEY), an unknown type.
     """
     counts: list[Counts] = []
     rejects: dict[str, list[RejectedRow]] = {}
@@ -101,9 +103,11 @@ def _without_halts(entity: Entity, stamp: Stamp) -> sql.Composed:
 def _rows(
     run: Run, extracted: Extracted, feed: str, renames: Renames, tally: _Tally
 ) -> Iterator[_Row]:
-    """The rows that change an id of an entity that the client feeds; of one old id the last."""
+    """The rows that change an id that our rows have or refer to; of one old id the last."""
     kinds = {kind.casefold(): entities for kind, entities in renames.entities.items()}
-    first = next(entities[0] for entities in kinds.values() if entities)
+    kept = whose_keys_are_held(extracted.resolved.entities.values())
+    named = [entity for entities in kinds.values() for entity in entities]
+    first = next((entity for entity in named if entity in kept), named[0])
     found: dict[tuple[tuple[str, ...], str], _Row] = {}
     for one in extracted.tables_of(feed):
         if one.rows_rejected:
@@ -114,7 +118,7 @@ def _rows(
             texts = (str(cells.get(c) or "").strip() for c in (renames.old, renames.new))
             old, new = texts
             kind = str(cells.get(renames.type) or "").strip().casefold()
-            known = tuple(e for e in kinds.get(kind, ()) if e in extracted.resolved.entities)
+            known = tuple(e for e in kinds.get(kind, ()) if e in kept)
             row = _Row(one.shown, int(cells["_line"]), old, new, known or (first,))
             if kind not in kinds:
                 tally.reject(row, renames.type, "VALUE_NOT_ALLOWED")
@@ -144,9 +148,8 @@ def _apply(
     while pending:
         moved: set[int] = set()
         for name in dict.fromkeys(e for row in pending for e in row.entities):
-            ready = _ready(
-                connection, entities[name], [r for r in pending if name in r.entities], stamp
-            )
+            rows = [row for row in pending if name in row.entities]
+            ready = _ready(connection, entities, name, rows, stamp)
             if ready:
                 _move(connection, entities, name, ready, stamp, tally.feed)
                 moved |= {id(row) for row in ready}
@@ -157,14 +160,14 @@ def _apply(
             break
         pending = [row for row in pending if id(row) not in moved]
     for row in pending:
-        _left(connection, entities[row.entities[0]], row, stamp, tally)
+        _left(connection, entities, row, stamp, tally)
 
 
 def _ready(
-    connection: Connection, entity: Entity, rows: Sequence[_Row], stamp: Stamp
-) -> list[_Row]:
+    connection: Connection, entities: dict[str, Entity], name: str, rows: Sequence[_Row], stamp: Stamp
+) -> list[_Row]:  # fmt: skip
     """Rows whose old id is a current record's and whose new one is nobody's; each new id once."""
-    current = _current(connection, entity, [i for r in rows for i in (r.old, r.new)], stamp)
+    current = _known(connection, entities, name, [i for r in rows for i in (r.old, r.new)], stamp)
     ready: dict[str, _Row] = {}
     for row in rows:
         if row.old in current and row.new not in current:
@@ -183,16 +186,43 @@ def _current(
     return {key for (key,) in connection.execute(query, (stamp.client_id, list(ids), deleted))}
 
 
-def _left(connection: Connection, entity: Entity, row: _Row, stamp: Stamp, tally: _Tally) -> None:
+def _known(
+    connection: Connection, entities: dict[str, Entity], name: str, ids: Sequence[str], stamp: Stamp
+) -> set[str]:  # fmt: skip
+    """Which of the ids are current records', or, of an entity that the client never feeds, are referred to."""
+    if name in entities:
+        return _current(connection, entities[name], ids, stamp)
+    found: set[str] = set()
+    for entity in entities.values():
+        for column in entity.referring_to(name):
+            is_array = entity.fields[column].array
+            values = "unnest({f}) AS v(id)" if is_array else "LATERAL (SELECT {f}) AS v(id)"
+            query = sql.SQL(
+                f"SELECT DISTINCT v.id FROM {{t}}, {values} "  # noqa: S608 (constants only)
+                "WHERE client_id = %s AND deleted_at IS NULL AND v.id = ANY (%s)"
+            ).format(t=table(entity.entity), f=sql.Identifier(column))
+            found |= {key for (key,) in connection.execute(query, (stamp.client_id, list(ids)))}
+    return found
+
+
+def _left(
+    connection: Connection, entities: dict[str, Entity], row: _Row, stamp: Stamp, tally: _Tally
+) -> None:
     """A row that could not be applied: done before, or wrong."""
-    current = _current(connection, entity, (row.old, row.new), stamp)
-    moved_before = current == {row.new} and _current(connection, entity, [row.old], stamp, True)
-    if moved_before or (row.old == row.new and current):
-        tally.add(entity.entity, "unchanged")
-    elif row.old not in current:
-        tally.reject(row, entity.key, "REFERENCE_UNKNOWN")
+    name = row.entities[0]
+    current = _known(connection, entities, name, (row.old, row.new), stamp)
+    entity = entities.get(name)
+    if entity is None:  # we do not know which records there are, only which are referred to
+        done = row.old not in current or row.old == row.new
     else:
-        tally.reject(row, entity.key, "DUPLICATE_KEY")
+        was_there = current == {row.new} and _current(connection, entity, [row.old], stamp, True)
+        done = bool(was_there or (row.old == row.new and current))
+    if done:
+        tally.add(name, "unchanged")
+    elif row.old not in current:
+        tally.reject(row, f"{name}_id", "REFERENCE_UNKNOWN")
+    else:
+        tally.reject(row, f"{name}_id", "DUPLICATE_KEY")
 
 
 def _move(
@@ -206,13 +236,12 @@ def _move(
         "%s::text[], %s::text[], %s::text[], %s::bigint[]) AS r(old, new, file, line)",
         ([r.old for r in rows], [r.new for r in rows], [r.file for r in rows], [r.line for r in rows]),
     )  # fmt: skip
-    entity = entities[name]
-    values: dict[str, sql.Composable] = {entity.key: sql.SQL("r.new")}
-    source = sql.SQL("JOIN renamed r ON r.old = s.{}").format(sql.Identifier(entity.key))
-    _copy(connection, entity, values, source, sql.SQL("true"), stamp, feed)
+    if entity := entities.get(name):
+        values: dict[str, sql.Composable] = {entity.key: sql.SQL("r.new")}
+        source = sql.SQL("JOIN renamed r ON r.old = s.{}").format(sql.Identifier(entity.key))
+        _copy(connection, entity, values, source, sql.SQL("true"), stamp, feed)
     for dependent in entities.values():
-        fields = [f for f, reference in dependent.references.items() if reference.entity == name]
-        if fields:
+        if fields := dependent.referring_to(name):
             _follow(connection, dependent, fields, stamp, feed)
 
 

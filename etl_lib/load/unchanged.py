@@ -17,7 +17,7 @@ from psycopg import sql
 
 from etl_lib.database import Connection
 from etl_lib.load.merge import Stamp
-from etl_lib.load.references import RejectedRow
+from etl_lib.load.references import RejectedRow, must_meet
 from etl_lib.load.staging import Staged
 from etl_lib.load.tables import sql_type, table
 from etl_lib.manifest import Counts, Snapshot, Transformed, TransformedFill, snapshot_key
@@ -68,17 +68,13 @@ def must_still_be_there(
     """Raise RowsMoved when this load has deleted something that unchanged rows require."""
     if not staged.transformed.rows_unchanged:
         return
-    entity = staged.fill.entity
     keys: set[str] = set()
-    for field, reference in entity.references.items():
-        if reference.on_unknown == "reject" and reference.entity in fed and field in staged.columns:
-            keys |= _dependents(connection, staged, stamp, field, reference.entity)
-    if not staged.fill.rules.insert:
-        keys |= _dependents(connection, staged, stamp, entity.key, entity.entity)
+    for field, target in must_meet(staged, fed):
+        keys |= _dependents(connection, staged, stamp, field, target)
     if not keys:
         return
     wanted = pa.array(sorted(keys), pa.string())
-    for found in _columns(staged.transformed, entity.key, workspace):
+    for found in _columns(staged.transformed, staged.fill.entity.key, workspace):
         if pc.any(pc.is_in(found, value_set=wanted)).as_py():
             raise RowsMoved
 

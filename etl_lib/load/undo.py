@@ -22,7 +22,13 @@ from etl_lib.load.merge import column_of, differing, is_distinct
 from etl_lib.load.tables import PROVENANCE, table
 from etl_lib.manifest import Counts, Loaded, masked
 from etl_lib.metrics.holds import Plan
-from etl_lib.metrics.ledger import begin_run, recorded_load, write_columns, write_counts
+from etl_lib.metrics.ledger import (
+    begin_run,
+    next_change,
+    recorded_load,
+    write_columns,
+    write_counts,
+)
 from etl_lib.metrics.schema import ensure_history_partition
 from etl_lib.metrics.status import RunStatus
 from etl_lib.metrics.undone import (
@@ -49,14 +55,6 @@ class _BuiltUpon(Exception):
         super().__init__()
 
 
-class _Rollback(Exception):
-    """Ends the transaction of a dry run; carries what it would have done."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        super().__init__()
-
-
 def undo(run: Run, entities: Mapping[str, Entity], environment: str) -> Plan:
     """Put back what the run `run.wishes.undo` of the client changed, as the run `run`.
 
@@ -67,21 +65,18 @@ def undo(run: Run, entities: Mapping[str, Entity], environment: str) -> Plan:
     """
     with connected(run.database_url) as connection:
         ensure_history_partition(connection)
-    try:
-        with connected(run.database_url) as connection:
-            lock_client(connection, run.client_id)
-            if done := recorded_load(connection, run):
-                return Plan(done, [])
-            try:
-                with connection.transaction():
-                    plan = _put_back(connection, run, entities, environment)
-            except _BuiltUpon as built:
-                raise _refusal(connection, run, built, entities, environment) from None
-            if run.wishes.dry_run:
-                raise _Rollback(plan)
-            return plan
-    except _Rollback as rolled_back:
-        return rolled_back.plan
+    with connected(run.database_url) as connection:
+        lock_client(connection, run.client_id)
+        if done := recorded_load(connection, run):
+            return Plan(done, [])
+        try:
+            with connection.transaction():
+                plan = _put_back(connection, run, entities, environment)
+        except _BuiltUpon as built:
+            raise _refusal(connection, run, built, entities, environment) from None
+        if run.wishes.dry_run:
+            connection.rollback()
+    return plan
 
 
 def _put_back(
@@ -93,18 +88,16 @@ def _put_back(
     _collect(connection, undone, entities)
     later = in_effect(loads_after(connection, run.client_id, undone.change_seq))
     _refuse_if_built_upon(connection, undone, later, entities)
-    run_seq = begin_run(connection, run, environment)
-    row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
-    assert row is not None
+    run_seq, change_seq = begin_run(connection, run, environment), next_change(connection)
     counts = [
         count
         for entity in entities.values()
-        if (count := _apply(connection, entity, run.client_id, run_seq, row[0])) is not None
+        if (count := _apply(connection, entity, run.client_id, run_seq, change_seq)) is not None
     ]
     counts = _with_unresolved(connection, run.client_id, counts, entities)
     for count in counts:
         count.assert_adds_up()
-    return _record(connection, undone, run_seq, row[0], counts, bool(later))
+    return _record(connection, undone, run_seq, change_seq, counts, bool(later))
 
 
 # --- what the run changed -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from etl_lib.messages import CATALOGUE, Level, Owner
 from etl_lib.metrics.acts import Act, record_act
 from etl_lib.metrics.chosen import StoppedRun, stopped_runs
 from etl_lib.metrics.freezes import freezes
+from etl_lib.metrics.status import in_words
 
 CLEAR, NEW = "clear", "new"
 _WHAT = {
@@ -99,8 +100,7 @@ class Rerun(ActOnMany):
         if other := _other_kind(run):
             return other
         if run.later is not None and self._is_whole(run.client_id):
-            status = (run.later_status or "").replace("_", " ")
-            return f"run {run.later}, which is newer: {status}"
+            return f"run {run.later}, which is newer: {in_words(run.later_status or '')}"
         if standing is None:
             return "Airflow does not know the run"
         if standing.obstacle:

@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from etl_lib.database import Connection, connected
 from etl_lib.errors import FixTheSetup, NotReceived
+from etl_lib.metrics.status import in_words
 from etl_lib.metrics.undone import find_run
 
 # Lines by feed, entity (None: of every entity of the feed) and file, as reports show it.
@@ -18,7 +19,10 @@ RejectedLines = Mapping[tuple[str, str | None, str], frozenset[int]]
 
 @dataclass(frozen=True)
 class KnownDelivery:
-    """A delivery in the archive, and the run by which it is known: that named, or the last one of it."""
+    """A delivery in the archive, and the run by which it is known: that named, or the last one of it.
+
+    `is_loaded`: what the run has loaded stands; `is_whole`: and that was the delivery, not some of its rows.
+    """
 
     client_id: str
     run_seq: int
@@ -27,12 +31,16 @@ class KnownDelivery:
     delivery_id: str
     delivered_on: date
     is_loaded: bool
+    is_whole: bool
+    was_undone: bool
 
 
 _KNOWN = (
     "SELECT r.client_id, r.run_seq, r.run_id, d.delivery_seq, d.delivery_id, d.delivered_on, "
-    "l.run_seq IS NOT NULL AS is_loaded FROM etl.run r "
+    "l.run_seq IS NOT NULL AND l.undoes IS NULL AND l.undone_by IS NULL AS is_loaded, "
+    "w.run_seq IS NOT NULL AS is_whole, l.undone_by IS NOT NULL AS was_undone FROM etl.run r "
     "JOIN etl.delivery d USING (client_id, delivery_seq) LEFT JOIN etl.load l USING (run_seq) "
+    "LEFT JOIN etl.delivery_loaded w ON w.run_seq = r.run_seq "
 )
 
 
@@ -46,25 +54,30 @@ def delivery_of_run(url: str, wanted: str, client_id: str | None = None) -> Know
         run = find_run(connection, wanted, client_id)
         found = _known(connection, "WHERE r.run_seq = %(run)s", {"run": run.run_seq})
     if not found:
-        text = f"Run {run.run_seq} has no delivery of its own; its status is {run.status.replace('_', ' ')}."
+        text = (
+            f"Run {run.run_seq} has no delivery of its own; its status is {in_words(run.status)}."
+        )
         raise FixTheSetup.of("REPLAY_IMPOSSIBLE", text)
     return found[0]
 
 
 def delivery_of_day(url: str, client_id: str, day: date, all_full: bool) -> KnownDelivery:
-    """The delivery of a day: the last that was loaded, or else the last that came.
+    """The delivery of a day: the last of which a load stands, or else the last that came.
 
     `all_full`: every delivery says everything. Raises NotReceived (NOTHING_ARCHIVED) when there is
     none, FixTheSetup (BACKFILL_AMBIGUOUS) when there are several of changes, which all count.
     """
-    of_day = "WHERE r.client_id = %(client)s AND d.delivered_on = %(day)s AND NOT r.dry_run ORDER BY r.run_seq"
+    of_day = (
+        "WHERE r.client_id = %(client)s AND d.delivered_on = %(day)s AND r.kind = 'load' AND NOT r.dry_run "
+        "ORDER BY r.run_seq"
+    )
     with connected(url) as connection:
         runs = _known(connection, of_day, {"client": client_id, "day": day})
     if not runs:
         text = f"No delivery of {day:%d %B %Y} is in the archive."
         raise NotReceived.of("NOTHING_ARCHIVED", text)
     by_delivery = {run.delivery_seq: run for run in runs}  # the last run of each
-    loaded = {run.delivery_seq: run for run in runs if run.is_loaded}
+    loaded = {run.delivery_seq: run for run in runs if run.is_whole}
     if not all_full and len(by_delivery) > 1:
         numbers = ", ".join(str(by_delivery[seq].run_seq) for seq in sorted(by_delivery))
         text = f"{len(by_delivery)} deliveries of changes came on {day:%d %B %Y}: of the runs {numbers}."
@@ -88,10 +101,11 @@ def delivery_shown(url: str, client_id: str) -> KnownDelivery | None:
 def rejected_lines(url: str, known: KnownDelivery) -> RejectedLines:
     """The lines that the run has rejected.
 
-    Raises FixTheSetup (REPLAY_IMPOSSIBLE) for a run that was not loaded, or has rejected nothing.
+    Raises FixTheSetup (REPLAY_IMPOSSIBLE) for a run whose load does not stand, or that has rejected nothing.
     """
     if not known.is_loaded:
-        text = f"Run {known.run_seq} was not loaded, so all its rows are to be run again, not some."
+        what = "was undone" if known.was_undone else "was not loaded"
+        text = f"Run {known.run_seq} {what}, so all its rows are to be run again, not some."
         raise FixTheSetup.of("REPLAY_IMPOSSIBLE", text)
     with connected(url) as connection:
         rows = connection.execute(

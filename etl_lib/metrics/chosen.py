@@ -24,7 +24,7 @@ _LOADED_ALL_THE_SAME = "REPORT_LOST"
 class StoppedRun:
     """A run that ended without a load; `codes`: of the stage that stopped it, in order.
 
-    `later`: a run of the client that began after it and has loaded, or is at work; else None.
+    `later`: a run of the client that began after it and has loaded a delivery, or is at work; else None.
     """
 
     run_seq: int
@@ -52,6 +52,7 @@ LEFT JOIN LATERAL (SELECT x.run_seq, x.status FROM etl.run x
                    WHERE x.client_id = r.client_id AND x.started_at > r.started_at
                      AND x.kind = 'load' AND NOT x.dry_run
                      AND (x.ended_at IS NULL OR x.status = ANY (%(green)s))
+                     AND NOT EXISTS (SELECT FROM etl.load l WHERE l.run_seq = x.run_seq AND l.only_rejects)
                    ORDER BY x.started_at DESC LIMIT 1) next ON true
 WHERE r.client_id = ANY (%(clients)s) AND r.ended_at >= %(since)s
   AND (r.status = ANY (%(statuses)s) OR %(code)s = %(loaded)s)

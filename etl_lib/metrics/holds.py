@@ -13,9 +13,12 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from etl_lib.database import Connection, connected
+from etl_lib.errors import Fault
 from etl_lib.manifest import Counts, Delivery, Hold, Loaded
 from etl_lib.metrics.acts import Act
 from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.undone import ambiguous, find_run
+from etl_lib.metrics.words import sentence
 from etl_lib.run import Run
 
 
@@ -28,6 +31,16 @@ class HoldStatus(StrEnum):
     LAPSED = "lapsed"
     SUPERSEDED = "superseded"
     ENDED = "ended"
+
+
+# Why a delivery that was asked about is not loaded; no names: the school reads it too.
+NOT_LOADED = {
+    HoldStatus.REFUSED: Fault("HOLD_REFUSED", "A person has refused the delivery."),
+    HoldStatus.LAPSED: Fault("HOLD_LAPSED", "Nobody approved the delivery in time."),
+    HoldStatus.ENDED: Fault(
+        "HOLD_ENDED", "The task that waited for approval was ended in Airflow."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a load did or would do: counts, masked samples of the changed rows, a digest of them all."""
+    """What a load did or would do: counts, masked samples of the changed rows, and a digest.
+
+    `digest`: that of another plan is another, though its counts be the same; empty when nobody is asked.
+    """
 
     loaded: Loaded
     samples: list[dict[str, Any]]
@@ -196,8 +212,7 @@ def settle_identical(url: str, run: Run, delivery: Delivery) -> None:
             "AND h.client_id = %s AND h.status = 'open' AND d.received_at <= %s RETURNING h.run_seq",
             (text, run.client_id, delivery.received_at),
         ).fetchall()
-        for (run_seq,) in rows:
-            _end(connection, run_seq, RunStatus.SUPERSEDED, f"Left out. {text}")
+        _end(connection, rows, RunStatus.SUPERSEDED, Fault("SUPERSEDED", text))
 
 
 def hold_of_run(url: str, run: Run) -> HeldDelivery | None:
@@ -211,14 +226,26 @@ def hold_of_run(url: str, run: Run) -> HeldDelivery | None:
     return found[0] if found else None
 
 
-def open_holds(url: str, client_or_run: str) -> list[HeldDelivery]:
-    """The open holds of a client, or of the run with this id."""
+def open_holds(url: str, wanted: str, client_id: str | None = None) -> list[HeldDelivery]:
+    """The open holds of a client, or that of the run of this number or id.
+
+    Raises FixTheSetup: RUN_NOT_FOUND, or RUN_AMBIGUOUS when it may be more than one of these, whether or
+    not each of them waits: who decides says what about.
+    """
+    wanted = wanted.strip()
     with connected(url) as connection:
-        return _found(
-            connection,
-            "h.status = 'open' AND (h.client_id = %s OR r.run_id = %s) ORDER BY h.hold_seq",
-            (client_or_run, client_or_run),
-        )
+        row = connection.execute(
+            "SELECT EXISTS (SELECT FROM etl.run WHERE client_id = %(wanted)s), ARRAY(SELECT "
+            "'run ' || run_seq || ' of ' || client_id FROM etl.run WHERE run_id = %(wanted)s ORDER BY run_seq)",
+            {"wanted": wanted},
+        ).fetchone()
+        is_client, runs = row or (False, [])
+        if client_id is not None or not is_client:
+            run = find_run(connection, wanted, client_id)
+            return _found(connection, "h.status = 'open' AND h.run_seq = %s", (run.run_seq,))
+        if runs:
+            raise ambiguous(wanted, [f"the client {wanted}", *runs])
+    return open_holds_of(url, [wanted])
 
 
 def open_holds_of(url: str, client_ids: Sequence[str]) -> list[HeldDelivery]:
@@ -255,8 +282,7 @@ def decide(
         if status in _ACTS:
             record_decision(connection, client_id, row[0], _ACTS[status], by, comment)
         if status == HoldStatus.REFUSED:
-            text = "Refused; nothing was changed. A person has refused the delivery."
-            _end(connection, row[0], RunStatus.REFUSED, text)
+            _end(connection, [row], RunStatus.REFUSED, NOT_LOADED[HoldStatus.REFUSED])
     return True
 
 
@@ -355,8 +381,7 @@ def _supersede(
         (text, run.client_id, delivery.delivery_id, is_whole, delivery.delivery_seq,
          run.dag_id, run.run_id, but_digest),
     ).fetchall()  # fmt: skip
-    for (run_seq,) in rows:
-        _end(connection, run_seq, RunStatus.SUPERSEDED, f"Left out. {text}")
+    _end(connection, rows, RunStatus.SUPERSEDED, Fault("SUPERSEDED", text))
 
 
 def _lapse(connection: Connection) -> None:
@@ -364,17 +389,23 @@ def _lapse(connection: Connection) -> None:
         "UPDATE etl.hold SET status = 'lapsed', decided_at = clock_timestamp() "
         "WHERE status = 'open' AND lapses_at < clock_timestamp() RETURNING run_seq"
     ).fetchall()
-    for (run_seq,) in rows:
-        text = "Refused; nothing was changed. Nobody approved in time."
-        _end(connection, run_seq, RunStatus.REFUSED, text)
+    _end(connection, rows, RunStatus.REFUSED, NOT_LOADED[HoldStatus.LAPSED])
 
 
-def _end(connection: Connection, run_seq: int, status: RunStatus, sentence: str) -> None:
-    """The last word about a run that waits for a person and has no process that could say it."""
+def _end(
+    connection: Connection, runs: Sequence[tuple[Any, ...]], status: RunStatus, why: Fault
+) -> None:
+    """The last word about runs (rows of their numbers) that wait for a person and have no process that
+    could say it."""
     connection.execute(
-        "UPDATE etl.run SET status = %s, sentence = %s WHERE run_seq = %s AND status = %s "
+        "UPDATE etl.run SET status = %s, sentence = %s WHERE run_seq = ANY (%s) AND status = %s "
         "AND ended_at IS NOT NULL",
-        (status, sentence, run_seq, RunStatus.AWAITING_APPROVAL),
+        (
+            status,
+            sentence(status, (), [why]),
+            [row[0] for row in runs],
+            RunStatus.AWAITING_APPROVAL,
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +10,11 @@ from psycopg.rows import dict_row
 
 from etl_lib.database import Connection, connected
 from etl_lib.errors import Fault
-from etl_lib.manifest import Counts
 from etl_lib.metrics.ledger import recorded_counts
 from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.words import sentence
 
 RunKey = tuple[str, str]  # dag_id, run_id
-Say = Callable[[RunStatus, Sequence[Counts], Sequence[Fault]], str]
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,11 @@ def lost_runs_of_the_cli(url: str) -> list[AirflowRun]:
     return [AirflowRun(*row) for row in rows]
 
 
-def bring_in_step(
-    url: str, environment: str, runs: Sequence[AirflowRun], say: Say
-) -> tuple[RunKey, ...]:
+def bring_in_step(url: str, environment: str, runs: Sequence[AirflowRun]) -> tuple[RunKey, ...]:
     """Record runs that are at work, and end those that Airflow has ended; gives the ended ones.
 
     A run that has committed its load keeps the status of the load; any other is failed, with what is
-    known of the reason. A run whose end is recorded is left alone. `say` makes the sentence.
+    known of the reason. A run whose end is recorded is left alone.
     """
     settled = []
     with connected(url) as connection:
@@ -67,12 +64,12 @@ def bring_in_step(
                 "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (dag_id, run_id) DO NOTHING",
                 (run.dag_id, run.dag_id, run.run_id, environment, RunStatus.RUNNING, run.started_at),
             )  # fmt: skip
-            if run.ended_at and _end(connection, run, say):
+            if run.ended_at and _end(connection, run):
                 settled.append((run.dag_id, run.run_id))
     return tuple(settled)
 
 
-def _end(connection: Connection, run: AirflowRun, say: Say) -> bool:
+def _end(connection: Connection, run: AirflowRun) -> bool:
     """End one run, unless its end is recorded already."""
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(
@@ -89,7 +86,7 @@ def _end(connection: Connection, run: AirflowRun, say: Say) -> bool:
     counts = recorded_counts(connection, row["run_seq"])
     connection.execute(
         "UPDATE etl.run SET status = %s, sentence = %s, ended_at = %s WHERE run_seq = %s",
-        (status, say(status, counts, [fault]), run.ended_at, row["run_seq"]),
+        (status, sentence(status, counts, [fault]), run.ended_at, row["run_seq"]),
     )
     connection.execute(
         "UPDATE etl.run_stage SET status = %s, ended_at = %s WHERE run_seq = %s AND ended_at IS NULL",

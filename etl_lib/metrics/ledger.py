@@ -285,6 +285,13 @@ def run_seq_of(connection: Connection, run: Run) -> int:
     return int(row[0])
 
 
+def next_change(connection: Connection) -> int:
+    """The next number in the order of all changes; readers follow it."""
+    row = connection.execute("SELECT nextval('etl.change_seq')").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def current_delivery(connection: Connection, client_id: str) -> CurrentDelivery | None:
     """The client's last loaded delivery, or None before the first."""
     row = connection.execute(
@@ -331,13 +338,11 @@ def record_load(
     Rejected rows alone are no delivery: what the target shows, and what is new, stays as it is.
     """
     forget_snapshots(connection, run.client_id)  # a load that keeps some writes them after this
-    if run.wishes.only_rejects:
-        row_contract = f"{row_contract} rejected rows only"
     connection.execute(
         "INSERT INTO etl.load (run_seq, client_id, delivery_seq, delivery_id, row_contract, change_seq, "
-        "status, samples, content_all_full) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "status, samples, content_all_full, only_rejects) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (run_seq, run.client_id, delivery.delivery_seq, delivery.delivery_id, row_contract,
-         change_seq, loaded.status, Jsonb(list(samples)), content_all_full),
+         change_seq, loaded.status, Jsonb(list(samples)), content_all_full, run.wishes.only_rejects),
     )  # fmt: skip
     write_counts(connection, run_seq, loaded.counts)
     write_columns(connection, run_seq)
@@ -368,9 +373,6 @@ def record_load(
                 }.values()
             ),
         )
-    connection.execute(
-        "UPDATE etl.run SET status = %s WHERE run_seq = %s", (loaded.status, run_seq)
-    )
 
 
 def write_columns(connection: Connection, run_seq: int) -> None:

@@ -10,7 +10,6 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from etl_lib.database import connected
-from etl_lib.metrics.status import RunStatus
 
 # Columns of one run: its status and words, where it stands, and the sums of its counts.
 _RUNS = """
@@ -96,9 +95,8 @@ def loads_of(url: str, client_id: str) -> int:
     """How many deliveries of the client were loaded and stand."""
     with connected(url) as connection:
         row = connection.execute(
-            "SELECT count(DISTINCT delivery_seq) FROM etl.run WHERE client_id = %s "
-            "AND status = ANY(%s) AND NOT dry_run",
-            (client_id, [RunStatus.SUCCEEDED, RunStatus.SUCCEEDED_WITH_REJECTS]),
+            "SELECT count(DISTINCT delivery_seq) FROM etl.delivery_loaded WHERE client_id = %s",
+            (client_id,),
         ).fetchone()
     assert row is not None
     return int(row[0])

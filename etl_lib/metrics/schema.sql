@@ -113,12 +113,19 @@ CREATE TABLE IF NOT EXISTS etl.load (
     loaded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_at   timestamptz NOT NULL DEFAULT now(), -- the instant of its before-images
     content_all_full boolean NOT NULL DEFAULT true,
+    only_rejects boolean     NOT NULL DEFAULT false, -- the rejected rows of a run alone: no delivery
     -- an undo: the run that it puts back; of a run that was put back: by which undo, and what it said before
     undoes       bigint      REFERENCES etl.run,
     undone_by    bigint      REFERENCES etl.run,
     said         text        NOT NULL DEFAULT ''
 );
+ALTER TABLE etl.load ADD COLUMN IF NOT EXISTS only_rejects boolean NOT NULL DEFAULT false; -- older databases
+UPDATE etl.load SET only_rejects = true WHERE row_contract LIKE '% rejected rows only' AND NOT only_rejects;
 CREATE INDEX IF NOT EXISTS load_client ON etl.load (client_id, change_seq);
+-- The loads of deliveries that stand: no undo, not undone, and not the rejected rows of a run alone.
+CREATE OR REPLACE VIEW etl.delivery_loaded AS
+SELECT run_seq, client_id, delivery_seq, delivery_id, change_seq, content_all_full, loaded_at FROM etl.load
+WHERE undoes IS NULL AND undone_by IS NULL AND NOT only_rejects;
 
 -- The delivery that the target shows now, per client and per feed. An empty row_contract switches change
 -- detection off: the same delivery is then loaded again.
@@ -153,7 +160,8 @@ CREATE TABLE IF NOT EXISTS etl.row_snapshot (
 
 -- A delivery over a limit: who decides, by when, and what was decided about which plan.
 -- status: open, approved, refused, lapsed, superseded, ended (its task was ended in Airflow).
--- plan = what it would change: counts, samples with masked keys; plan_digest: of the rows that change.
+-- plan = what it would change: counts, samples with masked keys; plan_digest: of all
+-- that tells it from another plan: mapping, counts, limits, and what the rows that change hold afterwards.
 CREATE TABLE IF NOT EXISTS etl.hold (
     hold_seq     bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     client_id    text        NOT NULL,

@@ -66,3 +66,8 @@ WORDS: dict[str, str] = {
     LATE: "late",
     STALE: "nothing came",
 }
+
+
+def in_words(status: str) -> str:
+    """What people call a status; one that is none, as it is."""
+    return WORDS.get(status, status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -13,7 +13,8 @@ from etl_lib.errors import CannotUndo, FixTheSetup
 from etl_lib.metrics.ledger import run_seq_of
 from etl_lib.metrics.schema import has_history_of
 from etl_lib.metrics.snapshots import forget_snapshots
-from etl_lib.metrics.status import RunStatus
+from etl_lib.metrics.status import RunStatus, in_words
+from etl_lib.metrics.words import undone_sentence
 from etl_lib.run import Run
 
 
@@ -54,31 +55,45 @@ class LaterLoad:
 def find_run(connection: Connection, wanted: str, client_id: str | None = None) -> KnownRun:
     """The run of this number or run id.
 
-    Raises FixTheSetup: RUN_NOT_FOUND, or RUN_AMBIGUOUS when runs of several clients are called so.
+    A run id is one run only within a client: Airflow gives every client's scheduled run of an instant
+    the same. Raises FixTheSetup: RUN_NOT_FOUND, or RUN_AMBIGUOUS, which names every run that may be meant.
     """
-    with connection.cursor(row_factory=class_row(KnownRun)) as cursor:
-        found = cursor.execute(
-            "SELECT r.run_seq, r.client_id, r.run_id, r.status, l.change_seq, l.changed_at, l.delivery_seq, "
-            "l.delivery_id, l.row_contract, l.status AS loaded_as, l.undoes, l.undone_by "
-            "FROM etl.run r LEFT JOIN etl.load l USING (run_seq) "
-            "WHERE (r.run_id = %(wanted)s OR r.run_seq::text = %(wanted)s) "
-            "AND (%(client)s::text IS NULL OR r.client_id = %(client)s) ORDER BY r.client_id",
-            {"wanted": wanted.strip(), "client": client_id},
-        ).fetchall()
+    wanted = wanted.strip()
+    found = _runs(
+        connection,
+        "(r.run_id = %(wanted)s OR r.run_seq::text = %(wanted)s) "
+        "AND (%(client)s::text IS NULL OR r.client_id = %(client)s)",
+        {"wanted": wanted, "client": client_id},
+    )
     if not found:
         of = f" of {client_id}" if client_id else ""
-        raise FixTheSetup.of("RUN_NOT_FOUND", f"There is no run `{wanted.strip()}`{of}.")
+        raise FixTheSetup.of("RUN_NOT_FOUND", f"There is no run `{wanted}`{of}.")
     if len(found) > 1:
-        names = ", ".join(run.client_id for run in found)
-        text = f"`{wanted.strip()}` is a run of several clients: {names}."
-        raise FixTheSetup.of("RUN_AMBIGUOUS", text)
+        raise ambiguous(wanted, [f"run {run.run_seq} of {run.client_id}" for run in found])
     return found[0]
+
+
+def ambiguous(wanted: str, candidates: Sequence[str]) -> FixTheSetup:
+    """The error that says what a word may mean, when it may mean more than one thing."""
+    return FixTheSetup.of("RUN_AMBIGUOUS", f"`{wanted}` may be {' or '.join(candidates)}.")
+
+
+def _runs(connection: Connection, where: str, given: Mapping[str, object]) -> list[KnownRun]:
+    query = (
+        "SELECT r.run_seq, r.client_id, r.run_id, r.status, l.change_seq, l.changed_at, l.delivery_seq, "
+        "l.delivery_id, l.row_contract, l.status AS loaded_as, l.undoes, l.undone_by "
+        "FROM etl.run r LEFT JOIN etl.load l USING (run_seq) "
+    )
+    with connection.cursor(row_factory=class_row(KnownRun)) as cursor:
+        return cursor.execute(
+            f"{query}WHERE {where} ORDER BY r.client_id, r.run_seq".encode(), given
+        ).fetchall()
 
 
 def must_be_undoable(connection: Connection, run: KnownRun) -> None:
     """Raise CannotUndo for a run that changed nothing, was undone already, or lies too far back."""
     if run.changed_at is None:
-        text = f"{_capital(run.shown)} has changed nothing; its status is {run.status.replace('_', ' ')}."
+        text = f"{_capital(run.shown)} has changed nothing; its status is {in_words(run.status)}."
         raise CannotUndo.of("UNDO_NOTHING", text)
     if run.undone_by is not None:
         text = f"{_capital(run.shown)} was undone already, by run {run.undone_by}."
@@ -127,7 +142,7 @@ def in_effect(later: Iterable[LaterLoad]) -> list[int]:
 
 def newest_first(connection: Connection, run_seqs: Iterable[int]) -> list[KnownRun]:
     """These runs, the one that changed something last first."""
-    found = [find_run(connection, str(run_seq)) for run_seq in run_seqs]
+    found = _runs(connection, "r.run_seq = ANY (%(runs)s)", {"runs": list(run_seqs)})
     return sorted(found, key=lambda run: run.change_seq or 0, reverse=True)
 
 
@@ -139,7 +154,7 @@ def mark_undone(connection: Connection, run_seq: int, by: int) -> None:
         "UPDATE etl.run r SET status = %(undone)s, sentence = %(words)s FROM undone u "
         "WHERE r.run_seq = u.run_seq",
         {"run": run_seq, "by": by, "undone": RunStatus.UNDONE,
-         "words": f"Undone by run {by}: what it had changed was put back."},
+         "words": undone_sentence(by)},
     )  # fmt: skip
     if (undoes := _undoes(connection, run_seq)) is not None:
         _stand_again(connection, undoes)
@@ -166,7 +181,7 @@ def _undoes(connection: Connection, run_seq: int) -> int | None:
 def show_what_stands(connection: Connection, client_id: str) -> date | None:
     """Let the state say which delivery the target shows now, with change detection off; gives its day.
 
-    That is the last load that stands; None when there is none.
+    That is the last load of a delivery that stands; None when there is none.
     """
     forget_snapshots(connection, client_id)
     given = {"client": client_id}
@@ -175,18 +190,16 @@ def show_what_stands(connection: Connection, client_id: str) -> date | None:
     connection.execute(
         "INSERT INTO etl.feed_state (client_id, feed, delivery_seq, rows_read) "
         "SELECT DISTINCT ON (c.feed) l.client_id, c.feed, l.delivery_seq, c.read "
-        "FROM etl.load l JOIN etl.run_count c USING (run_seq) "
-        "WHERE l.client_id = %(client)s AND l.undoes IS NULL AND l.undone_by IS NULL "
-        "ORDER BY c.feed, l.change_seq DESC",
+        "FROM etl.delivery_loaded l JOIN etl.run_count c USING (run_seq) "
+        "WHERE l.client_id = %(client)s ORDER BY c.feed, l.change_seq DESC",
         given,
     )
     row = connection.execute(
         "INSERT INTO etl.client_state "
         "(client_id, delivery_seq, delivery_id, delivered_on, row_contract, content_all_full, loaded_at) "
         "SELECT client_id, delivery_seq, delivery_id, "
-        "to_date((delivery_seq / 1000000)::text, 'YYYYMMDD'), '', content_all_full, loaded_at FROM etl.load "
-        "WHERE client_id = %(client)s AND undoes IS NULL AND undone_by IS NULL "
-        "ORDER BY change_seq DESC LIMIT 1 RETURNING delivered_on",
+        "to_date((delivery_seq / 1000000)::text, 'YYYYMMDD'), '', content_all_full, loaded_at "
+        "FROM etl.delivery_loaded WHERE client_id = %(client)s ORDER BY change_seq DESC LIMIT 1 RETURNING delivered_on",
         given,
     ).fetchone()
     return row[0] if row else None
@@ -223,7 +236,7 @@ def undone_delivery(connection: Connection, client_id: str, delivery_id: str) ->
         last = cursor.execute(
             "SELECT l.run_seq, l.undone_by, u.started_at FROM etl.load l "
             "LEFT JOIN etl.run u ON u.run_seq = l.undone_by "
-            "WHERE l.client_id = %s AND l.delivery_id = %s AND l.undoes IS NULL "
+            "WHERE l.client_id = %s AND l.delivery_id = %s AND l.undoes IS NULL AND NOT l.only_rejects "
             "ORDER BY l.change_seq DESC LIMIT 1",
             (client_id, delivery_id),
         ).fetchone()

@@ -10,9 +10,9 @@ from etl_lib.manifest import Counts, Extracted, Loaded, Transformed, Validated, 
 from etl_lib.metrics.holds import HoldStatus, hold_of_run
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import GREEN, RunStatus
+from etl_lib.metrics.words import dry_run_sentence, sentence
 from etl_lib.report.outbox import delivery_name, write_reports
 from etl_lib.report.rejects import collect
-from etl_lib.report.words import dry_run_sentence, sentence
 from etl_lib.run import Run
 
 # What a message's code makes of a run; any other error makes it failed.

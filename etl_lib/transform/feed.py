@@ -432,13 +432,17 @@ class _FillWork:
         )
         lost = pa.array([last.get(k, (-1, 0)) > (order[f], n) for k, f, n in places], pa.bool_())
         losers = rows.filter(lost)
-        for shown in pc.unique(losers["_file"]).to_pylist():
-            of_file = losers.filter(pc.equal(losers["_file"], shown))
+        self._reject_losers(losers)
+        if losers.num_rows:
+            pq.write_table(rows.filter(pc.invert(lost)), path, compression="lz4")
+
+    def _reject_losers(self, losers: pa.Table) -> None:
+        """Reject rows whose key another row has that counts."""
+        key = self.fill.entity.key
+        for shown, of_file in _by_file(losers):
             every = pa.repeat(pa.scalar(True), of_file.num_rows)
             lines, texts = of_file["_line"].combine_chunks(), of_file[key].combine_chunks()
             self._reject(every, shown, lines, texts, key, "DUPLICATE_KEY")
-        if losers.num_rows:
-            pq.write_table(rows.filter(pc.invert(lost)), path, compression="lz4")
 
     def _lines_of(self, table: ReadTable) -> pa.Int64Array:
         with self.run.workspace.reading(table.rows_key) as stream:
@@ -458,21 +462,19 @@ class _FillWork:
         names = [n for n in schema.names if n not in ("_file", "_line")]
         hashes[suspects] = row_hashes(table.filter(pa.array(suspects)), names)
         settled = settle(keys, hashes)
-        lost = pa.array(settled.lost)
-        if settled.lost.any():
-            losers = table.filter(lost)
-            for shown in pc.unique(losers["_file"]).to_pylist():
-                of_file = losers.filter(pc.equal(losers["_file"], shown))
-                every = pa.repeat(pa.scalar(True), of_file.num_rows)
-                lines, texts = of_file["_line"].combine_chunks(), of_file[key].combine_chunks()
-                self._reject(every, shown, lines, texts, key, "DUPLICATE_KEY")
+        self._reject_losers(table.filter(pa.array(settled.lost)))
         collapsed = table.filter(pa.array(settled.repeated))
-        for shown in pc.unique(collapsed["_file"]).to_pylist():
-            of_file = collapsed.filter(pc.equal(collapsed["_file"], shown))
+        for shown, of_file in _by_file(collapsed):
             self.keys.add(self.fill, of_file[key], shown, of_file["_line"], "duplicate")
         keep = pa.array(~(settled.lost | settled.repeated))
         pq.write_table(table.filter(keep), path, compression="lz4")
         return int(settled.repeated.sum())
+
+
+def _by_file(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each file, by the name that reports show."""
+    for shown in pc.unique(rows["_file"]).to_pylist():
+        yield shown, rows.filter(pc.equal(rows["_file"], shown))
 
 
 def _names_of(masks: Mapping[str, pa.BooleanArray], length: int) -> pa.ListArray:

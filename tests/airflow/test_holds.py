@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from etl_lib.metrics.holds import open_holds
+from etl_lib.metrics.holds import open_holds_of
 from local_stack.airflow_api import AirflowApi
 from tests.airflow.conftest import HELD, RunningAirflow
 
@@ -130,7 +130,7 @@ def test_what_is_decided_outside_airflow_ends_the_waiting_tasks_and_is_never_gre
     airflow.wait_until(lambda: load_state(airflow, newer) == "awaiting_input")
     state, tasks = airflow.ended(HELD, older, 60)
     assert (state, tasks["load"], status_of(airflow, older)) == ("failed", "failed", "superseded")
-    [hold] = open_holds(airflow.stack.etl_database_url, HELD)
+    [hold] = open_holds_of(airflow.stack.etl_database_url, [HELD])
     assert hold.run_id == newer
     path = f"/integrations/api/clients/{HELD}/holds/{hold.hold_seq}"
     verdict = {"approve": False, "comment": "Wrong export."}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import Delivery, Etl
@@ -50,6 +51,49 @@ def test_a_refusal_by_run_id_is_the_last_word_about_the_run_and_the_delivery(
     again = etl("run", "lakeside", "--files", str(shrunk.folder), "--json")
     assert (again.code, again.json["status"]) == (1, "refused")
     assert current(shrunk) == before
+
+
+def test_a_run_id_that_several_clients_have_decides_about_none(shrunk: Delivery, etl: Etl) -> None:
+    etl("run", "lakeside", "--files", str(shrunk.folder))
+    scheduled = "scheduled__2026-11-26T02:00:00+00:00"
+    with psycopg.connect(shrunk.database_url) as connection:
+        connection.execute("UPDATE etl.run SET run_id = %s WHERE run_seq = 2", (scheduled,))
+        connection.execute(
+            "INSERT INTO etl.run (client_id, dag_id, run_id, environment, status) "
+            "SELECT c, c, %s, 'development', 'failed' FROM unnest(ARRAY['ashford', 'metro']) c",
+            (scheduled,),
+        )
+        connection.execute(  # that of metro waits as well
+            "INSERT INTO etl.hold (client_id, run_seq, delivery_seq, delivery_id, reasons, plan, plan_digest, "
+            "lapses_at) SELECT r.client_id, r.run_seq, 1, 'd', h.reasons, h.plan, 'x', h.lapses_at "
+            "FROM etl.hold h, etl.run r WHERE r.client_id = 'metro'"
+        )
+    waiting = "SELECT client_id, status FROM etl.hold ORDER BY 1"
+    for command in ("approve", "refuse"):
+        answer = etl(command, scheduled)
+        assert answer.code == 2
+        said = f"`{scheduled}` may be run 3 of ashford or run 2 of lakeside or run 4 of metro."
+        assert said in answer.err and "--client" in answer.err
+    assert shrunk.query(waiting) == [("lakeside", "open"), ("metro", "open")]
+    assert etl("approve", scheduled, "--client", "ashford").code == 2
+    assert etl("approve", scheduled, "--client", "lakeside").code == 0
+    assert etl("refuse", "4").code == 0
+    assert shrunk.query(waiting) == [("lakeside", "approved"), ("metro", "refused")]
+
+
+def test_a_run_that_is_called_like_a_client_decides_about_neither(
+    shrunk: Delivery, etl: Etl
+) -> None:
+    etl("run", "lakeside", "--files", str(shrunk.folder))
+    with psycopg.connect(shrunk.database_url) as connection:
+        connection.execute(
+            "INSERT INTO etl.run (client_id, dag_id, run_id, environment, status) "
+            "VALUES ('metro', 'metro', 'lakeside', 'development', 'awaiting_approval')"
+        )
+    answer = etl("approve", "lakeside")
+    assert (answer.code, "may be the client lakeside or run 3 of metro" in answer.err) == (2, True)
+    assert shrunk.query("SELECT status FROM etl.hold") == [("open",)]
+    assert etl("approve", "2").code == 0
 
 
 def test_where_nothing_waits_there_is_nothing_to_decide(lakeside: Delivery, etl: Etl) -> None:

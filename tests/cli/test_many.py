@@ -294,6 +294,21 @@ def test_a_selection_that_names_nothing_or_what_is_not_there_is_said_and_looks_a
         (("refuse", "--template", "oneroster"), "There is no template `oneroster`."),
         (("rerun", "--code", "DATABASE_UNAVAILBLE"), "Did you mean `DATABASE_UNAVAILABLE`?"),
         (("undo", "--all", "--since", "yesterday"), "`yesterday` is no moment."),
+        *(
+            (with_since, "A moment is missing after --since.")
+            for with_since in (
+                ("approve", "--all", "--since", ""),
+                ("refuse", "--all", "--since", " "),
+                ("undo", "--all", "--since", ""),
+                ("unfreeze", "--all", "--since", ""),
+                ("freeze", "--all", "--reason", "x", "--since", ""),
+                ("rerun", "--all", "--since", ""),
+            )
+        ),
+        (("approve", "--client", "lakeside", "--code", ""), "code is missing after --code."),
+        (("approve", "--client", ""), "There is no client ``."),
+        (("approve", "--all", "--since", "0001-01-01T00:00+23:00"), "is no moment."),
+        (("approve", "--all", "--since", "25:00"), "`25:00` is no moment."),
     ):
         answer = etl("many", *words)
         assert (answer.code, "SELECTION_INVALID" in answer.err) == (2, True), words

@@ -240,6 +240,12 @@ def rejecting(lakeside: Delivery, etl: Etl, include: Path) -> Delivery:
     return lakeside
 
 
+@pytest.fixture
+def reconcile_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Airflow beside."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
+
+
 def test_only_the_rejected_rows_are_run_and_only_those_that_are_right_now_are_loaded(
     rejecting: Delivery, etl: Etl, database_url: str
 ) -> None:
@@ -281,6 +287,40 @@ def test_after_some_rows_the_whole_delivery_is_still_what_is_loaded_and_still_ne
         etl("run", "lakeside", "--files", str(rejecting.folder), "--json").json["status"]
         == "nothing_new"
     )
+
+
+_SHOWN = "SELECT delivery_seq, delivery_id FROM etl.client_state"
+_READ = "SELECT feed, delivery_seq, rows_read FROM etl.feed_state ORDER BY 1"
+
+
+def test_rows_that_were_run_again_and_undone_are_no_undone_delivery(
+    rejecting: Delivery, etl: Etl
+) -> None:
+    before = rejecting.query(_SHOWN), rejecting.query(_READ)
+    assert etl("replay", "1", "--rejects").code == 0
+    assert etl("undo", "2").code == 0
+    assert (rejecting.query(_SHOWN), rejecting.query(_READ)) == before
+    assert etl("replay", "1", "--rejects", "--json").json["status"] == "succeeded_with_rejects"
+    again = etl("run", "lakeside", "--files", str(rejecting.folder), "--json")
+    assert again.json["status"] == "succeeded_with_rejects", again  # it waits for nobody
+    refused = etl("replay", "2", "--rejects")
+    assert refused.code == 2
+    assert "Run 2 was undone, so all its rows are to be run again, not some." in " ".join(
+        (refused.out + refused.err).split()
+    )
+
+
+def test_when_a_later_delivery_is_undone_the_one_before_is_shown_not_some_rows_of_it(
+    rejecting: Delivery, etl: Etl, tmp_path: Path, reconcile_alone: None
+) -> None:
+    before = rejecting.query(_SHOWN), rejecting.query(_READ)
+    assert etl("replay", "1", "--rejects").code == 0
+    assert etl("run", "lakeside", "--approve", "--files", str(night(2, tmp_path, SECOND))).code == 0
+    assert rejecting.query(_SHOWN) != before[0]
+    assert etl("undo", "3").code == 0
+    assert (rejecting.query(_SHOWN), rejecting.query(_READ)) == before
+    # the rows that were run again stand: the target is as the delivery says under their mapping
+    assert etl("reconcile", "lakeside", "--json").json["status"] == "nothing_new"
 
 
 def test_rows_that_are_still_wrong_can_be_run_once_more(rejecting: Delivery, etl: Etl) -> None:
@@ -342,6 +382,20 @@ def test_each_date_takes_its_own_delivery_in_the_clients_zone(
     assert nothing.status == "not_received"
     assert "No delivery of 12 November 2026 is in the archive." in nothing.sentence
     assert target(database_url) == two_nights[1]
+
+
+def test_a_date_takes_the_delivery_that_stands_not_a_later_one_that_was_undone(
+    etl: Etl, tmp_path: Path, database_url: str
+) -> None:
+    assert etl("run", "lakeside", "--files", str(night(1, tmp_path, FIRST))).code == 0
+    later = night(2, tmp_path, FIRST.replace(hour=9))
+    assert etl("run", "lakeside", "--files", str(later)).code == 0
+    assert etl("undo", "2").code == 0
+    assert backfill(FIRST).status == "succeeded"
+    with psycopg.connect(database_url) as connection:
+        found = "SELECT delivery_seq FROM etl.run WHERE run_seq IN (1, 4)"
+        [(first,), (again,)] = connection.execute(found.encode()).fetchall()
+    assert first == again
 
 
 def test_a_date_is_read_in_the_layout_of_its_time(

@@ -73,8 +73,25 @@ def test_a_run_that_is_not_there_or_not_one_is_said_in_words(
         )
     several = etl("undo", "same")
     assert several.code == 2
-    assert "`same` is a run of several clients: ashford, metro." in several.err
+    assert "`same` may be run 2 of ashford or run 3 of metro." in several.err
     assert "--client" in several.err
     failed = etl("undo", "same", "--client", "metro")
     assert failed.code == 1
     assert "has changed nothing; its status is failed" in failed.err
+
+
+def test_a_container_s_user_without_a_name_may_do_and_look_as_anybody(
+    etl: Etl, lakeside: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)  # as for a number that no file of users names
+    monkeypatch.setenv("AIRFLOW_HOME", str(lakeside.folder.parent / "airflow"))
+    assert etl("run", "lakeside", "--files", str(lakeside.folder)).code == 0
+    assert etl("trace", "lakeside", "lks-s03").code == 0
+    assert etl("undo", "1").code == 0
+    acts = lakeside.query("SELECT kind, by FROM etl.act ORDER BY at")
+    assert acts == [("trace", "command line"), ("undo", "command line")]

@@ -203,6 +203,9 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "unknown_entity_in_precedence": (
         "  person: [contacts, people]", "  person: [contacts, people]\n  persn: [people]", "8:3",
         "precedence.persn: there is no such entity. Did you mean `person`?"),
+    "good_new_ids_of_what_is_only_referred_to": (
+        "  contacts:\n", "  ids:\n    file: ids.csv\n    entities: {}\n    renames: {old: old, new: new, "
+        "type: type, entities: {user: [course], school: [organization]}}\n  contacts:\n", "", ""),
     "scope_of_an_unknown_field": (
         "        hook: etl_hooks.names.spanish_capitals", "        scope_by: term", "16:9",
         "person.scope_by: no field `term`."),
@@ -329,6 +332,20 @@ def test_all_mistakes_are_told_at_once(project: Project) -> None:
     with pytest.raises(FixTheMapping) as error:
         project.resolve("good_school")
     assert len(error.value.faults) == 2
+
+
+def test_new_ids_of_nothing_that_the_client_has_are_refused(project: Project) -> None:
+    ids = "{file: ids.csv, entities: {}, renames: {old: o, new: n, type: t, entities: {post: [result]}}}"
+    terms = "{file: terms.csv, entities: {term: {columns: {term_id: id, name: name}}}}"
+    text = f"client: A\nsis: S\nowner: B\nfeeds:\n  terms: {terms}\n  ids: {ids}\n"
+    write(project, "mappings/good_school.yaml", text)
+    ((_, (fault,)),) = faults_of_all(project)
+    assert fault.where == "include/mappings/good_school.yaml:6:73"
+    assert fault.text == (
+        "feeds.ids.renames.entities: the client fills none of these entities, and nothing that it "
+        "fills refers to one."
+    )
+    assert fault.hint == "Leave the feed out: `ids: null`."
 
 
 def test_what_is_said_for_all_feeds_is_reported_once(project: Project) -> None:

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import FixTheSetup
-from etl_lib.extract import LocalSource, PgpKeys, extract
+from etl_lib.extract import LocalSource, PgpKeys, Source, extract
 from etl_lib.manifest import Extracted
-from etl_lib.run import Run
+from etl_lib.run import Run, Wishes
 from etl_lib.storage import Storage
 from tests.extract.conftest import resolved_school
 
+NO_WISHES = Wishes()
 PEOPLE = b"Id,Name,Last\n1,Ana,Ruiz\n2,Bo,Li\n"
 
 
@@ -58,15 +59,17 @@ class School:
     def source(self) -> LocalSource:
         return LocalSource(self.home / "inbox")
 
-    def extract(self, source: LocalSource | None = None, **feed: object) -> Extracted:
+    def run(self, wishes: Wishes = NO_WISHES) -> Run:
         storage = Storage.local(self.home / "storage")
-        run = Run(
+        return Run(
             client_id="school", dag_id="school", run_id="r", started_at=datetime(2026, 11, 24, tzinfo=UTC),
             database_url="", archive=storage.at("archive"), workspace=storage.at("work"),
-            outbox=storage.at("outbox"),
+            outbox=storage.at("outbox"), wishes=wishes,
         )  # fmt: skip
+
+    def extract(self, source: Source | None = None, **feed: object) -> Extracted:
         return extract(
-            run, self.resolved(**feed), source or self.source, Ledger(self), self.our_keys
+            self.run(), self.resolved(**feed), source or self.source, Ledger(self), self.our_keys
         )
 
     def our_keys(self) -> PgpKeys:

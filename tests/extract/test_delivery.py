@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from etl_lib.errors import AskTheSchool, EtlError, TryAgain
-from etl_lib.extract import LocalSource, look
+from etl_lib.extract import Archived, LocalSource, extract, look
 from tests.extract.schools import PEOPLE, Loaded, School, zipped
 
 
@@ -34,6 +34,20 @@ def test_the_loaded_files_under_the_same_contract_are_nothing_new(school: School
     other_contract = school.extract(min_rows=1)
     assert other_contract.nothing_new_since is None
     assert len(other_contract.tables) == 1
+
+
+def test_a_delivery_of_the_archive_is_read_again_without_any_ledger(school: School) -> None:
+    school.put("people.csv", PEOPLE + b"3,Cy,Ott\n")
+    first = school.extract()
+    school.put("people.csv")
+    school.remember(school.extract())  # another delivery is loaded since then
+    kept = Archived(first.delivery, first.resolved, school.run().archive)
+    again = extract(school.run(), school.resolved(), kept, None, school.our_keys)
+    assert again.delivery == first.delivery
+    assert [row["Name"] for row in school.rows(again)] == ["Ana", "Bo", "Cy"]
+    assert len(school.registered) == 2
+    with pytest.raises(ValueError, match="without a ledger"):
+        extract(school.run(), school.resolved(), school.source, None, school.our_keys)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from io import BytesIO
 
 import paramiko
@@ -14,20 +14,10 @@ import pytest
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import NeedsApproval, NotReceived, TryAgain
 from etl_lib.extract import LocalSource, SftpSource, extract, look
-from etl_lib.run import Run, Wishes
-from etl_lib.storage import Storage
+from etl_lib.run import Wishes
 from tests.extract.schools import PEOPLE, Ledger, Loaded, School
 
 YESTERDAY, TODAY = 1_790_000_000, 1_790_086_400
-
-
-def run_of(school: School, wishes: Wishes = Wishes()) -> Run:  # noqa: B008 (frozen)
-    storage = Storage.local(school.home / "storage")
-    return Run(
-        client_id="school", dag_id="school", run_id="r", started_at=datetime(2026, 11, 24, tzinfo=UTC),
-        database_url="", archive=storage.at("archive"), workspace=storage.at("work"),
-        outbox=storage.at("outbox"), wishes=wishes,
-    )  # fmt: skip
 
 
 def dated(school: School, name: str, at: int, data: bytes = PEOPLE) -> None:
@@ -48,7 +38,7 @@ def test_a_marker_of_the_night_before_says_nothing_of_this_one(school: School) -
     dated(school, "people.csv", TODAY)
     assert not look(resolved, school.source, None).whole
     with pytest.raises(NotReceived) as caught:
-        extract(run_of(school), resolved, school.source, Ledger(school), school.our_keys)
+        extract(school.run(), resolved, school.source, Ledger(school), school.our_keys)
     assert "is older than the other files" in str(caught.value)
     dated(school, "done.txt", TODAY + 5)
     assert look(resolved, school.source, None).whole
@@ -79,7 +69,7 @@ def test_a_last_line_without_an_end_is_held_when_the_loaded_one_had_it(school: S
     with pytest.raises(NeedsApproval) as caught:
         school.extract()
     assert [(f.code, f.where) for f in caught.value.faults] == [("FILE_PERHAPS_CUT", "people.csv")]
-    approved = run_of(school, Wishes(approve=True))
+    approved = school.run(Wishes(approve=True))
     taken = extract(approved, school.resolved(), school.source, Ledger(school), school.our_keys)
     assert taken.tables[0].rows_read == 2
 
@@ -109,9 +99,9 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_tried_again(school: Schoo
 def test_half_an_object_in_the_archive_is_put_there_again(school: School) -> None:
     school.put("people.csv")
     key = school.extract().delivery.files[0].archive_key
-    run_of(school).archive.write_bytes(key, PEOPLE[:5])
+    school.run().archive.write_bytes(key, PEOPLE[:5])
     school.extract()
-    assert run_of(school).archive.read_bytes(key) == PEOPLE
+    assert school.run().archive.read_bytes(key) == PEOPLE
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.load.conftest import ENTITIES
+from tests.load import conftest
 
 CLIENT = "faulty"
 PERSON_CANARY = "Kanarienvogel"  # a pupil's value that must not turn up outside of the tables
@@ -49,20 +49,8 @@ Files = Mapping[str, bytes]
 
 
 def make_include(folder: Path, clients: Mapping[str, str] | None = None) -> Path:
-    """The configuration of `clients` (client id to mapping) in `folder`; gives the include folder."""
-    include = folder / "include"
-    for name in ("entities", "templates", "mappings", "environments"):
-        (include / name).mkdir(parents=True, exist_ok=True)
-    for name, text in ENTITIES.items():
-        (include / "entities" / f"{name}.yaml").write_text(text)
-    (include / "base.yaml").write_text("timezone: UTC\n")
-    (include / "environments" / "test.yaml").write_text(
-        "environment: test\nstorage: {conn_id: s, bucket: b}\n"
-        "client_folders: {conn_id: c, bucket: d}\n"
-    )
-    for client_id, mapping in (clients or CLIENTS).items():
-        (include / "mappings" / f"{client_id}.yaml").write_text(mapping)
-    return include
+    """The configuration of `clients` (client id to mapping; all of CLIENTS) in `folder`."""
+    return conftest.make_include(folder, clients or CLIENTS)
 
 
 def night(number: int, people: int = 120, seed: int = 0) -> Files:

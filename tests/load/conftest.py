@@ -93,17 +93,25 @@ def make_project(
     folder: Path, mapping: str = MAPPING, client_id: str = "school"
 ) -> ResolvedMapping:
     """A project of its own in `folder`, resolved for one client."""
+    return Project(make_include(folder, {client_id: mapping}), "test").resolve(client_id)
+
+
+def make_include(
+    folder: Path, mappings: Mapping[str, str], entities: Mapping[str, str] = ENTITIES
+) -> Path:
+    """The configuration of clients (client id to mapping) in `folder`; gives the include folder."""
     include = folder / "include"
     for name in ("entities", "templates", "mappings", "environments"):
         (include / name).mkdir(parents=True, exist_ok=True)
-    for name, text in ENTITIES.items():
+    for name, text in entities.items():
         (include / "entities" / f"{name}.yaml").write_text(text)
     (include / "base.yaml").write_text("timezone: UTC\n")
     (include / "environments" / "test.yaml").write_text(
         "environment: test\nstorage: {conn_id: s, bucket: b}\nclient_folders: {conn_id: c, bucket: d}\n"
     )
-    (include / "mappings" / f"{client_id}.yaml").write_text(mapping)
-    return Project(include, "test").resolve(client_id)
+    for client_id, mapping in mappings.items():
+        (include / "mappings" / f"{client_id}.yaml").write_text(mapping)
+    return include
 
 
 class School:

@@ -18,11 +18,13 @@ from etl_lib.metrics.holds import (
     decide,
     hold_of_run,
     lapse_overdue,
-    open_holds,
+    open_holds_of,
     settle_identical,
     still_waiting,
 )
 from etl_lib.metrics.ledger import Ledger
+from etl_lib.metrics.status import RunStatus
+from etl_lib.report import report
 from etl_lib.run import Wishes
 from tests.load.conftest import MAPPING, School, make_project
 from tests.load.test_load import many
@@ -109,6 +111,62 @@ def test_the_same_counts_over_other_rows_are_another_plan(night: School) -> None
     assert again.status == "open"
 
 
+def test_other_values_in_the_same_columns_of_the_same_rows_are_another_plan(night: School) -> None:
+    def given(name: str) -> dict[str, Any]:
+        sent = many(300)
+        return {**sent, "people": [{**one, "given_name": name} for one in sent["people"]]}
+
+    hold = held(night, given("b"), run_id="r", delivery_seq=20261124_000005)
+    say(night, hold, HoldStatus.APPROVED)
+    again = held(night, given("c"), run_id="r", delivery_seq=20261124_000005)
+    assert (again.plan["counts"], again.status) == (hold.plan["counts"], "open")
+    say(night, again, HoldStatus.APPROVED)
+    load(*night.prepare(given("c"), run_id="r", delivery_seq=20261124_000005))
+    assert query(night, "SELECT DISTINCT given_name FROM core.person") == [("c",)]
+
+
+def test_an_approval_of_new_rows_is_not_one_of_other_new_rows_with_the_same_keys(
+    night: School,
+) -> None:
+    def more(name: str) -> dict[str, Any]:
+        sent = fewer()
+        return {**sent, "people": [*sent["people"], {"person_id": "new", "given_name": name}]}
+
+    hold = held(night, more("b"), run_id="r", delivery_seq=20261124_000005)
+    say(night, hold, HoldStatus.APPROVED)
+    assert held(night, more("c"), run_id="r", delivery_seq=20261124_000005).status == "open"
+
+
+def test_an_approval_is_not_one_of_the_delivery_under_another_mapping(night: School) -> None:
+    plain = night.resolved
+    hold = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
+    say(night, hold, HoldStatus.APPROVED)
+    other = MAPPING.replace("family_name: family", "family_name: {from: family, case: lower}")
+    night.resolved = make_project(night.folder, other, night.client_id)
+    again = held(night, fewer(), run_id="again", delivery_seq=20261124_000005)
+    assert (again.plan["counts"], again.status) == (hold.plan["counts"], "open")
+    assert again.words.startswith("The plan has changed since it was approved")
+    say(night, again, HoldStatus.REFUSED)
+    night.resolved = plain  # nobody has refused this one
+    assert held(night, fewer(), run_id="plain", delivery_seq=20261124_000005).status == "open"
+
+
+def test_an_approval_of_what_is_over_one_limit_is_not_one_of_what_is_over_two(
+    night: School,
+) -> None:
+    hold = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
+    say(night, hold, HoldStatus.APPROVED)
+    strict = MAPPING + "limits: {floor_rows: 0, hold: {rejected_share: 0}}\n"
+    night.resolved = make_project(night.folder, strict, night.client_id)
+    bad = {
+        "people": [
+            {"file": "people.csv", "line": 999, "key": "p", "column": "x", "code": "VALUE_MISSING"}
+        ]
+    }
+    again = held(night, fewer(), run_id="r", delivery_seq=20261124_000005, rejected=bad)
+    assert {one["limit"] for one in again.reasons} == {"plan", "deleted_share", "rejected_share"}
+
+
 def test_an_answer_about_an_older_plan_decides_nothing_about_the_newest(night: School) -> None:
     old = held(night, fewer(), run_id="r", delivery_seq=20261124_000005)
     load(*night.prepare(fewer(10), run_id="between", delivery_seq=20261124_000004))
@@ -145,7 +203,7 @@ def test_one_approval_is_for_one_load(night: School) -> None:
     same = extracted.delivery.model_copy(update={"delivery_id": hold.delivery_id})
     with pytest.raises(NeedsApproval):
         load(run, extracted.model_copy(update={"delivery": same}), *rest)
-    assert [one.plan_digest for one in open_holds(night.database_url, "school")] == [hold.plan_digest]  # fmt: skip
+    assert [one.plan_digest for one in open_holds_of(night.database_url, ["school"])] == [hold.plan_digest]  # fmt: skip
 
 
 def test_a_hold_lapses_at_its_time_and_may_be_asked_about_anew(night: School) -> None:
@@ -160,6 +218,27 @@ def test_a_hold_lapses_at_its_time_and_may_be_asked_about_anew(night: School) ->
     with pytest.raises(Refused, match="HOLD_LAPSED"):
         settle_answer(run, Answer(hold.hold_seq, HoldStatus.LAPSED))
     assert held(night, fewer(), run_id="new", delivery_seq=20261124_000001).status == "open"
+
+
+@pytest.mark.parametrize("status", [HoldStatus.REFUSED, HoldStatus.LAPSED])
+def test_a_run_says_the_same_whether_its_task_or_only_the_record_tells_its_end(
+    night: School, status: HoldStatus
+) -> None:
+    hold = held(night, fewer(), run_id="r", delivery_seq=20261124_000001)
+    run, ledger = night.run("r", Wishes(wait=False)), Ledger(night.database_url)
+    ledger.end_run(run, RunStatus.AWAITING_APPROVAL, "Waits.")  # as `etl run` ends
+    if status == HoldStatus.LAPSED:
+        with psycopg.connect(night.database_url) as connection:
+            connection.execute("UPDATE etl.hold SET lapses_at = now() - interval '1 second'")
+    say(night, hold, HoldStatus.REFUSED)
+    recorded = query(night, "SELECT status, sentence FROM etl.run WHERE run_id = 'r'")
+    with pytest.raises(Refused) as caught:
+        settle_answer(run, Answer(hold.hold_seq, status))
+    ledger.begin_stage(run, "load")
+    ledger.say(run, "load", caught.value.faults)
+    ledger.end_stage(run, "load", RunStatus.REFUSED)
+    told = report(run, ledger.stopped_by(run), None, None, None)
+    assert recorded == [(told.status, told.sentence)]
 
 
 @pytest.mark.parametrize("newer_is_held", [True, False])
@@ -202,7 +281,9 @@ def test_what_came_before_files_that_are_loaded_and_came_again_is_not_asked_abou
 def test_an_older_delivery_never_ends_the_question_about_a_newer_one(night: School) -> None:
     newer = held(night, fewer(), run_id="newer", delivery_seq=20261126_000001)
     load(*night.prepare(fewer(5), run_id="older", delivery_seq=20261125_000001))
-    assert [one.hold_seq for one in open_holds(night.database_url, "school")] == [newer.hold_seq]
+    assert [one.hold_seq for one in open_holds_of(night.database_url, ["school"])] == [
+        newer.hold_seq
+    ]
 
 
 def test_a_delivery_of_changes_is_never_left_out_for_a_newer_one(
@@ -213,7 +294,7 @@ def test_a_delivery_of_changes_is_never_left_out_for_a_newer_one(
     load(*school.prepare(many(300)))
     held(school, fewer(), run_id="older", delivery_seq=20261124_000001)
     load(*school.prepare(fewer(5), run_id="newer", delivery_seq=20261125_000001))
-    assert len(open_holds(school.database_url, "changes")) == 1
+    assert len(open_holds_of(school.database_url, ["changes"])) == 1
 
 
 def test_the_task_that_waits_is_told_when_its_hold_is_decided(night: School) -> None:

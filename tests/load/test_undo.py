@@ -20,6 +20,7 @@ from etl_lib.load import load
 from etl_lib.load.undo import undo
 from etl_lib.metrics.holds import Plan
 from etl_lib.metrics.ledger import Ledger
+from etl_lib.metrics.read import loads_of
 from etl_lib.metrics.schema import ensure_history_partition, expire_history
 from etl_lib.run import Wishes
 from tests.load.conftest import School
@@ -125,6 +126,20 @@ def test_the_first_run_undone_leaves_the_client_empty_and_others_alone(
     assert rows(second) == others
     with pytest.raises(FixTheSetup, match="There is no run `two` of first"):
         take_back(first, "two")
+
+
+def test_rejected_rows_that_were_run_again_are_not_the_delivery_when_that_is_undone(
+    school: School,
+) -> None:
+    do(school, {"people": PEOPLE}, run_id="whole", delivery_seq=20261122_000001)
+    some = {"people": [{"person_id": "007", "given_name": "Right now"}]}
+    do(school, some, run_id="some", delivery_seq=20261122_000001, wishes=Wishes(only_rejects=True))
+    assert query(school, "SELECT rows_read FROM etl.feed_state") == [(len(PEOPLE),)]
+    take_back(school, "whole")
+    assert query(school, "SELECT person_id FROM core.current_person") == [("007",)]
+    assert query(school, "SELECT count(*) FROM etl.client_state") == [(0,)]
+    assert query(school, "SELECT count(*) FROM etl.feed_state") == [(0,)]
+    assert loads_of(school.database_url, school.client_id) == 0
 
 
 def test_undo_and_redo_as_often_as_one_likes(school: School) -> None:

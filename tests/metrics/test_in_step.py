@@ -11,7 +11,6 @@ import pytest
 from etl_lib.config.project import Project
 from etl_lib.load.tables import migrate_if_needed
 from etl_lib.metrics.in_step import AirflowRun, bring_in_step, lost_runs_of_the_cli, open_runs
-from etl_lib.report.words import sentence
 
 REPO = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 20, 2, tzinfo=UTC)
@@ -30,7 +29,7 @@ def query(url: str, text: str) -> list[tuple[object, ...]]:
 
 
 def settle(url: str, *runs: AirflowRun) -> None:
-    bring_in_step(url, "development", runs, sentence)
+    bring_in_step(url, "development", runs)
 
 
 def test_a_run_is_shown_from_its_beginning_and_failed_when_no_task_ever_spoke(url: str) -> None:

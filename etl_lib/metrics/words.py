@@ -25,10 +25,15 @@ def sentence(status: RunStatus, counts: Sequence[Counts], faults: Sequence[Fault
         RunStatus.NOT_EXPECTED: "Nothing came, and nothing was expected.",
         RunStatus.NOT_RECEIVED: "No complete delivery came.",
         RunStatus.SUPERSEDED: "Left out.",
-        RunStatus.UNDONE: "Undone: what it had changed was put back.",
+        RunStatus.UNDONE: undone_sentence(),
         RunStatus.REFUSED: "Refused; nothing was changed.",
     }.get(status, "Failed; nothing was changed.")
     return f"{opening} {reason}{more}".strip()
+
+
+def undone_sentence(by: int | None = None) -> str:
+    """What a run says that was put back, `by` the run of that number."""
+    return f"Undone{f' by run {by}' if by else ''}: what it had changed was put back."
 
 
 def dry_run_sentence(planned: Loaded | None, faults: Sequence[Fault]) -> str:
