@@ -16,6 +16,7 @@ from etl_lib.cli.reconcile import expire, reconcile
 from etl_lib.cli.replay import replay
 from etl_lib.cli.roles import roles
 from etl_lib.cli.run import run
+from etl_lib.cli.test import test
 from etl_lib.cli.trace import trace
 from etl_lib.cli.undo import undo
 from etl_lib.errors import EtlError, FixTheSetup
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(schema)
+app.command()(test)
 app.command()(docs)
 app.command()(migrate)
 app.command()(run)
