@@ -9,6 +9,7 @@ import typer
 from etl_lib.cli.check import check, schema
 from etl_lib.cli.decide import approve, refuse
 from etl_lib.cli.docs import docs
+from etl_lib.cli.guide import guide
 from etl_lib.cli.many import many
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.read import read
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(schema)
+app.command()(guide)
 app.command()(test)
 app.command()(docs)
 app.command()(migrate)

@@ -29,7 +29,7 @@ class SftpAddress(Model):
     fingerprint: str | None = Field(
         None,
         pattern=r"^SHA256:[A-Za-z0-9+/]{43}$",
-        description="Of the server's key; none: the guide says that we tell it by telephone.",
+        description="Of the server's Ed25519 key; none: the guide says that we tell it by telephone.",
     )
 
 

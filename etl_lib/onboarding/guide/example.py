@@ -34,11 +34,12 @@ _Node = tuple[str, str]  # feed, column
 
 @dataclass(frozen=True)
 class ExampleFile:
-    """A file that the school could send: its name, its bytes, and its rows as text, header first."""
+    """A file that the school could send: its name, bytes, the same as text, and its rows, header first."""
 
     feed: str
     name: str
     content: bytes
+    text: str
     rows: tuple[tuple[str, ...], ...]
 
 
@@ -158,7 +159,9 @@ class _Examples:
             parts = {p: self._value((name, f"{{{p}}}"), 0) for p in _parts(feed)}
             pattern = chosen_pattern(feed)
             file = example_name(feed, pattern, self.mapping.delivery.date_format, self.day, parts)
-            found.append(ExampleFile(name, file, _written(feed, columns, rows), (columns, *rows)))
+            text = _written(feed, columns, rows)
+            content = text.encode(feed.format.encoding or "utf-8", errors="replace")
+            found.append(ExampleFile(name, file, content, text, (columns, *rows)))
         return tuple(found)
 
     # --- which columns hold the same ids
@@ -493,7 +496,7 @@ def _parts(feed: Feed) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != "date"]
 
 
-def _written(feed: Feed, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+def _written(feed: Feed, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The file as the feed's format has it; comma and UTF-8 where nothing was agreed."""
     form = feed.format
     lines = ["Export", *([""] * (form.skip_lines - 1))] if form.skip_lines else []
@@ -510,5 +513,4 @@ def _written(feed: Feed, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
         if form.header:
             writer.writerow(columns)
         writer.writerows(rows)
-    text = "".join(f"{line}\r\n" for line in lines) + buffer.getvalue()
-    return text.encode(form.encoding or "utf-8", errors="replace")
+    return "".join(f"{line}\r\n" for line in lines) + buffer.getvalue()
