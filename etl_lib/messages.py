@@ -513,6 +513,11 @@ _ALL = (
         "Correct the mapping or the sample; the message says what stopped it.",
     ),
     _mapping(
+        "EXAMPLE_REJECTED",
+        "The mapping rejects a row of the example files that the school's guide shows.",
+        "Give the column values that fit under `examples` in the mapping.",
+    ),
+    _mapping(
         "GUIDE_STALE",
         "The kept guide for a school is not what its mapping says.",
         "Look at what changed, write the guide again with `etl guide --all`, and tell the school.",

@@ -110,7 +110,9 @@ def write_small(out: Path) -> list[Path]:
     return [*contents, *metro]
 
 
-_METRO_SECOND_NIGHT = """One enrollment in 200 vanishes, one student's name and one score in 100 change."""
+_METRO_SECOND_NIGHT = (
+    """One enrollment in 200 vanishes, one student's name and one score in 100 change."""
+)
 
 
 def _counts_file(client_id: str, second_night: str) -> str:

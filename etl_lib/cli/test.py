@@ -33,7 +33,8 @@ def test(
     """Load the clients' samples into a database of their own, and show what differs from what is kept.
 
     A client's sample lies in `include/samples/CLIENT/night_1` (and `night_2`, …), what it must give in
-    `expected` beside them. Exit code 0: nothing differs, 1: something does, 2: a sample was not loaded.
+    `expected` beside them. The example files of its guide must be loaded without a rejected row.
+    Exit code 0: nothing differs, 1: something does, 2: a sample or an example was not loaded.
     """
     project = Project.load()
     chosen = project.client_ids() if every else tuple(clients or ())
@@ -58,7 +59,9 @@ def test(
         else:
             console.print(f"{verdict.client_id}: as expected.")
     if code == 1:
-        words = "Look at each: is it meant? Then `etl test CLIENT --accept`; else mend what changed it."
+        words = (
+            "Look at each: is it meant? Then `etl test CLIENT --accept`; else mend what changed it."
+        )
         console.print(words, markup=False)
     raise typer.Exit(code)
 
@@ -67,9 +70,12 @@ def verdicts(project: Project, clients: Sequence[str]) -> Iterator[Verdict]:
     """How each client's sample fares, in the order given; several processes work on them."""
     with scratch_folder() as scratch, _server(scratch / "postgres") as databases:
         jobs = [
-            (project, client_id, databases(f"sample_{number}"), scratch / f"home_{number}")
+            (
+                project, client_id, databases(f"sample_{number}"), databases(f"example_{number}"),
+                scratch / f"home_{number}",
+            )
             for number, client_id in enumerate(clients)
-        ]
+        ]  # fmt: skip
         workers = min(len(jobs), os.cpu_count() or 1)
         if workers == 1:
             yield from map(_judged, jobs)
@@ -78,7 +84,7 @@ def verdicts(project: Project, clients: Sequence[str]) -> Iterator[Verdict]:
             yield from pool.map(_judged, jobs)
 
 
-def _judged(job: tuple[Project, str, str, Path]) -> Verdict:
+def _judged(job: tuple[Project, str, str, str, Path]) -> Verdict:
     from etl_lib.onboarding.golden import judge
 
     return judge(*job)
@@ -104,7 +110,9 @@ def show(console: Console, verdict: Verdict) -> None:
     """What differs, as a table: file, key, column, before, after. Samples are fictitious: values are shown."""
     if not verdict.differences:
         return
-    table = Table("file", "key", "column", "before", "after", title=verdict.client_id, title_justify="left")
+    table = Table(
+        "file", "key", "column", "before", "after", title=verdict.client_id, title_justify="left"
+    )
     for one in verdict.differences[:_MOST_SHOWN]:
         table.add_row(*map(_plain, (one.file, one.key, one.column, one.before, one.after)))
     console.print(table)

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from psycopg import sql
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.database import connected
 from etl_lib.errors import EtlError, Fault, FixTheMapping
+from etl_lib.onboarding.guide.example import example_files, example_name, latest
 from etl_lib.run import Run, Wishes
 from etl_lib.storage import Storage
 
@@ -345,11 +347,55 @@ class Verdict:
     error: str = ""
 
 
-def judge(project: Project, client_id: str, database_url: str, home: Path) -> Verdict:
-    """Play the client's sample and compare it with what is kept; an EtlError becomes its words."""
+def judge(
+    project: Project, client_id: str, database_url: str, another_url: str, home: Path
+) -> Verdict:
+    """Play the client's sample and compare it with what is kept; an EtlError becomes its words.
+
+    The example files of the client's guide are loaded into the other empty database: schools take them
+    for right, so they must be.
+    """
     try:
-        played = play(project, client_id, database_url, home)
+        played = play(project, client_id, database_url, home / "sample")
+        prove_examples(project, client_id, another_url, home / "example")
     except EtlError as error:
         return Verdict(client_id, {}, (), str(error))
     kept = expected(sample_folder(project, client_id))
     return Verdict(client_id, played, tuple(differences(kept, played)))
+
+
+def prove_examples(project: Project, client_id: str, database_url: str, home: Path) -> None:
+    """Load the example files of the guide; raises FixTheMapping (EXAMPLE_REJECTED) for rows left out."""
+    resolved = project.resolve(client_id)
+    folder = write_examples(resolved, home / "files_of_guide" / "example")
+    night = play_folders(project, client_id, [folder], database_url, home)[folder.name]
+    if night.rejects:
+        faults = [
+            Fault("EXAMPLE_REJECTED", f"{file}, line {line}, {column or 'the row'}: {code}.")
+            for file, line, column, code in night.rejects
+        ]
+        raise FixTheMapping(faults)
+
+
+def write_examples(resolved: ResolvedMapping, folder: Path) -> Path:
+    """Write the example files of the client's guide as a delivery; gives the folder.
+
+    Files that come only inside an archive are packed into one.
+    """
+    folder.mkdir(parents=True)
+    packed = {}
+    for example in example_files(resolved):
+        feed = resolved.mapping.feeds[example.feed]
+        if example.name == feed.member and example.name not in feed.file:
+            packed[example.name] = example.content
+        else:
+            (folder / example.name).write_bytes(example.content)
+    if packed:
+        with zipfile.ZipFile(folder / "export.zip", "w") as archive:
+            for name, content in packed.items():
+                archive.writestr(name, content)
+    if marker := resolved.mapping.delivery.marker:
+        newest, day = latest(resolved)
+        form = newest.mapping.delivery.date_format
+        (folder / example_name(marker, form, day, {})).touch()
+    return folder

@@ -46,11 +46,7 @@ def test_every_row_that_is_dirty_on_purpose_is_rejected_with_its_code(
         found = {(r["file"], int(r["line"]), r["code"]) for r in csv.DictReader(lines)}
     with (SAMPLES / "ashford" / "expected" / "rejects.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    wanted = {
-        (r["file"], int(r["line"]), r["code"])
-        for r in rows
-        if r["night"] == "night_1"
-    }
+    wanted = {(r["file"], int(r["line"]), r["code"]) for r in rows if r["night"] == "night_1"}
     assert found == wanted
     assert len({code for _, _, code in wanted}) >= 12
 

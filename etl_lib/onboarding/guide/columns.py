@@ -11,7 +11,13 @@ from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.extract.reader.columns import Expected
 from etl_lib.onboarding.guide.blocks import code
-from etl_lib.onboarding.guide.example import chosen_pattern, columns_of, is_dropped, looked_up, written
+from etl_lib.onboarding.guide.example import (
+    chosen_pattern,
+    columns_of,
+    is_dropped,
+    looked_up,
+    written,
+)
 from etl_lib.onboarding.guide.invented import BEGINNINGS
 from etl_lib.onboarding.guide.words import Words
 
@@ -47,7 +53,8 @@ class Columns:
         taken = looked_up(self.resolved, self.name)
         names = sorted(columns_of(self.feed, taken), key=lambda name: not self._is_required(name))
         return tuple(
-            (self._shown(name), self._need(name), self._meaning(name), self._form(name)) for name in names
+            (self._shown(name), self._need(name), self._meaning(name), self._form(name))
+            for name in names
         )
 
     def rules(self) -> Iterator[str]:
@@ -79,7 +86,11 @@ class Columns:
         ]  # fmt: skip
         if said := self.feed.columns.get(name):
             others += said.aliases
-        also = self.say("feed.also", names=", ".join(map(code, dict.fromkeys(others)))) if others else ""
+        also = (
+            self.say("feed.also", names=", ".join(map(code, dict.fromkeys(others))))
+            if others
+            else ""
+        )
         return f"{code(name)} {also}".strip()
 
     def _is_required(self, name: str) -> bool:
@@ -101,7 +112,9 @@ class Columns:
     def _must_have_value(self, use: _Use) -> bool:
         has_default = use.rule.default is not None or use.field.default is not None
         needed = use.field.required or (
-            use.entity.key not in use.fill.columns and use.name in use.entity.natural_key and use.field.required
+            use.entity.key not in use.fill.columns
+            and use.name in use.entity.natural_key
+            and use.field.required
         )
         return needed and not has_default and (use.fill.insert or use.name == use.entity.key)
 
@@ -113,7 +126,8 @@ class Columns:
             for entity_name, fill in self.feed.entities.items()
             for entity in [self.resolved.entities[entity_name]]
             for field_name, rule in fill.columns.items()
-            if name in (*rule.source_columns, *(c for group in self._group(rule, name) for c in group))
+            if name
+            in (*rule.source_columns, *(c for group in self._group(rule, name) for c in group))
         ]
 
     def _group(self, rule: ColumnRule, name: str) -> list[tuple[str, ...]]:
@@ -152,7 +166,9 @@ class Columns:
                 yield said
             if use.rule.when:
                 for column, values in use.rule.when.items():
-                    yield say("feed.when", column=code(column), values=say.any_of(map(code, values)))
+                    yield say(
+                        "feed.when", column=code(column), values=say.any_of(map(code, values))
+                    )
         for other in self._takers(name):
             yield say("feed.looked_up", file=_file(self.resolved, other))
         fills = feed.entities.values()
@@ -168,15 +184,19 @@ class Columns:
         for other, feed in self.resolved.mapping.feeds.items():
             for fill in feed.entities.values():
                 for rule in fill.columns.values():
-                    if rule.lookup and rule.lookup.feed == self.name and name in (rule.lookup.key, rule.lookup.column):
+                    if (
+                        rule.lookup
+                        and rule.lookup.feed == self.name
+                        and name in (rule.lookup.key, rule.lookup.column)
+                    ):
                         yield other
 
     # --- form
 
     def _form(self, name: str) -> str:
         parts = list(dict.fromkeys(self._forms(name)))
-        text = "; ".join(parts)
-        return f"{text[:1].upper()}{text[1:]}." if text else ""
+        text = "; ".join(parts) or self.say("form.any")
+        return f"{text[:1].upper()}{text[1:]}."
 
     def _forms(self, name: str) -> Iterator[str]:
         say = self.say
@@ -213,11 +233,19 @@ class Columns:
             yield from self._bounds(field)
         elif field.type == "decimal":
             sign = rule.decimal or values.decimal
-            yield say(f"form.decimal_{sign}", example=f"{max(field.minimum or 0, 3)}{',' if sign == 'comma' else '.'}5")
+            yield say(
+                f"form.decimal_{sign}",
+                example=f"{max(field.minimum or 0, 3)}{',' if sign == 'comma' else '.'}5",
+            )
             yield from self._bounds(field)
         elif field.type == "boolean":
-            true, false = rule.true_tokens or values.true_tokens, rule.false_tokens or values.false_tokens
-            yield say("form.boolean", true=", ".join(map(code, true)), false=", ".join(map(code, false)))
+            true, false = (
+                rule.true_tokens or values.true_tokens,
+                rule.false_tokens or values.false_tokens,
+            )
+            yield say(
+                "form.boolean", true=", ".join(map(code, true)), false=", ".join(map(code, false))
+            )
         elif field.type in ("date", "timestamp"):
             formats = (
                 rule.date_formats or values.date_formats
@@ -291,7 +319,9 @@ class Columns:
             else:
                 meaning = self.say.value(ours)
             same = meaning.casefold() == value.casefold() or not meaning
-            yield code(value) if same else self.say("form.means", value=code(value), meaning=meaning)
+            yield (
+                code(value) if same else self.say("form.means", value=code(value), meaning=meaning)
+            )
 
     def _known(self) -> set[str]:
         fields = (f for entity in self.resolved.entities.values() for f in entity.fields.values())

@@ -20,7 +20,10 @@ _MOST_LINES = 12
 
 
 def guide_of(
-    project: Project, client_id: str, language: str | None = None, variables: Mapping[str, str] | None = None
+    project: Project,
+    client_id: str,
+    language: str | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Guide:
     """The client's guide in its own language, or in another one.
 
@@ -68,8 +71,14 @@ def stale(project: Project, client_ids: Sequence[str] = ()) -> Iterator[tuple[Fa
                 line for line in difflib.unified_diff(kept, now, "kept", "now", n=0, lineterm="")
                 if not line.startswith(("---", "+++", "@@"))
             ]  # fmt: skip
-            yield Fault("GUIDE_STALE", text, project.shown(path)), lines[:_MOST_LINES] if kept else []
+            yield (
+                Fault("GUIDE_STALE", text, project.shown(path)),
+                lines[:_MOST_LINES] if kept else [],
+            )
     if not client_ids:
         for path in sorted((project.include / "guides").glob("*.md")):
             if path.stem not in known:
-                yield Fault("GUIDE_STALE", "No mapping is behind this guide.", project.shown(path)), []
+                yield (
+                    Fault("GUIDE_STALE", "No mapping is behind this guide.", project.shown(path)),
+                    [],
+                )

@@ -32,6 +32,10 @@ from etl_lib.onboarding.guide.example import (
 from etl_lib.onboarding.guide.words import SCHOOLS_CODES, Words
 from etl_lib.report.outbox import REJECTED_HEADER
 
+_RUN_WINSCP = (
+    '"C:\\Program Files (x86)\\WinSCP\\WinSCP.com" /ini=nul '
+    "/script=C:\\keys\\upload.txt /log=C:\\keys\\upload.log"
+)
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -51,6 +55,7 @@ def build(resolved: ResolvedMapping, words: Words, place: Place) -> Guide:
 class _Builder:
     def __init__(self, resolved: ResolvedMapping, words: Words, place: Place) -> None:
         self.resolved, self.day = latest(resolved)
+        self.layouts = {name: feed.layouts for name, feed in resolved.mapping.feeds.items()}
         self.mapping, self.say, self.place = self.resolved.mapping, words, place
         self.examples = {one.feed: one for one in example_files(resolved)}
         self.fetches = self.mapping.source.type == "sftp"
@@ -59,7 +64,9 @@ class _Builder:
         self.port = sftp.port if sftp else 22
         self.fingerprint = sftp.fingerprint if sftp else None
         self.user = self.mapping.client_id
-        self.support = f"[{place.support}](mailto:{place.support})" if place.support else words("ask.nobody")
+        self.support = (
+            f"[{place.support}](mailto:{place.support})" if place.support else words("ask.nobody")
+        )
 
     def guide(self) -> Guide:
         title = self.say("title", client=self.mapping.client)
@@ -85,8 +92,12 @@ class _Builder:
         by = mapping.rhythm.expected_by
         when = say("facts.when_any")
         if by:
-            when = say("facts.when_by", days=self._days(), hour=f"{by:%H:%M}", zone=mapping.timezone)
-        where = say("facts.where_fetch", folder=mapping.source.path) if self.fetches else self._where()
+            when = say(
+                "facts.when_by", days=self._days(), hour=f"{by:%H:%M}", zone=mapping.timezone
+            )
+        where = (
+            say("facts.where_fetch", folder=mapping.source.path) if self.fetches else self._where()
+        )
         rows = (
             (say("facts.system"), mapping.sis), (say("facts.files"), said), (say("facts.when"), when),
             (say("facts.how"), say("facts.how_fetch" if self.fetches else "facts.how_upload")),
@@ -102,7 +113,9 @@ class _Builder:
 
     def _start(self) -> Iterator[Block]:
         yield Heading(2, self.say("start.heading"), "start")
-        yield Bullets(tuple(self.say.lines(f"start.{'fetch' if self.fetches else 'upload'}")), numbered=True)
+        yield Bullets(
+            tuple(self.say.lines(f"start.{'fetch' if self.fetches else 'upload'}")), numbered=True
+        )
 
     # --- the files
 
@@ -133,15 +146,17 @@ class _Builder:
         feed = self.mapping.feeds[name]
         chosen = chosen_pattern(feed)
         others = [
-            self._named(feed, pattern) for pattern in feed.file
+            self._named(pattern) for pattern in feed.file
             if pattern != chosen and not (feed.member and pattern.endswith(".zip"))
         ]  # fmt: skip
-        return f" {self.say('files.also', names=self.say.any_of(map(code, others)))}" if others else ""
+        return (
+            f" {self.say('files.also', names=self.say.any_of(map(code, others)))}" if others else ""
+        )
 
-    def _named(self, feed: Feed, pattern: str) -> str:
+    def _named(self, pattern: str) -> str:
         if "*" in pattern or "?" in pattern:
             return pattern
-        return example_name(feed, pattern, self.mapping.delivery.date_format, self.day, {})
+        return example_name(pattern, self.mapping.delivery.date_format, self.day, {})
 
     def _holds(self, name: str) -> str:
         feed = self.mapping.feeds[name]
@@ -153,25 +168,44 @@ class _Builder:
                 if any(r.lookup and r.lookup.feed == name for f in one.entities.values() for r in f.columns.values())
             ]  # fmt: skip
             return self.say("feed.looked_up", file=self.say.all_of(takers))
-        whole = [self.say.entity(self.resolved.entities[n]) for n, fill in feed.entities.items() if fill.insert]
-        more = [self.say.entity(self.resolved.entities[n]) for n, fill in feed.entities.items() if not fill.insert]
+        whole = [
+            self.say.entity(self.resolved.entities[n])
+            for n, fill in feed.entities.items()
+            if fill.insert
+        ]
+        more = [
+            self.say.entity(self.resolved.entities[n])
+            for n, fill in feed.entities.items()
+            if not fill.insert
+        ]
         return " ".join([*whole, *(self.say("feed.completes", what=one) for one in more)])
 
     def _naming(self) -> Iterator[str]:
         say, delivery = self.say, self.mapping.delivery
         feeds = self.mapping.feeds
         if any("{date}" in pattern for feed in feeds.values() for pattern in feed.file):
-            yield say("files.date", example=code(self.day.strftime(delivery.date_format)), day=say.day(self.day))
+            yield say(
+                "files.date",
+                example=code(self.day.strftime(delivery.date_format)),
+                day=say.day(self.day),
+            )
         for name, feed in feeds.items():
             for part in file_parts(feed):
                 file = self._file_name(name)
-                yield say("files.part", name=chosen_pattern(feed), part=part, value=self._part(name, part, file))
+                yield say(
+                    "files.part",
+                    name=chosen_pattern(feed),
+                    part=part,
+                    value=self._part(name, part, file),
+                )
         if any(feed.member for feed in feeds.values()):
             yield say("files.inside_zip")
-        if starred := [p for feed in feeds.values() for p in feed.file if "*" in p and not p.startswith("*.")]:
+        if starred := [
+            p for feed in feeds.values() for p in feed.file if "*" in p and not p.startswith("*.")
+        ]:
             yield say("files.any", pattern=starred[0])
         if delivery.marker:
-            marker = example_name(next(iter(feeds.values())), delivery.marker, delivery.date_format, self.day, {})
+            marker = example_name(delivery.marker, delivery.date_format, self.day, {})
             yield say("files.marker", name=marker)
         yield say("files.stable", seconds=delivery.stable_s)
         yield say(f"files.encryption_{delivery.encryption}")
@@ -193,14 +227,22 @@ class _Builder:
     def _format(self, feed: Feed) -> Iterator[str]:
         say, form = self.say, feed.format
         yield self._written(form)
-        yield say("files.format.encoding", encoding=code(form.encoding)) if form.encoding else say("files.format.encoding_free")
+        yield (
+            say("files.format.encoding", encoding=code(form.encoding))
+            if form.encoding
+            else say("files.format.encoding_free")
+        )
         if not form.widths:
             yield say("files.format.quote")
         refuses = all(one.extra_columns == "refuse" for one in self.mapping.feeds.values())
         yield say("files.format.headers_refused" if refuses else "files.format.headers")
         tokens = list(feed.values.null_tokens)
         empty = say("files.format.empty")
-        yield f"{empty} {say('files.format.tokens', tokens=say.all_of(map(code, tokens)))}" if tokens else empty
+        yield (
+            f"{empty} {say('files.format.tokens', tokens=say.all_of(map(code, tokens)))}"
+            if tokens
+            else empty
+        )
         yield say("files.format.spreadsheet")
         if form.footer:
             yield say("files.format.footer")
@@ -210,7 +252,9 @@ class _Builder:
         if form.widths:
             return say("files.format.widths", widths=", ".join(map(str, form.widths)))
         delimiter = say(f"files.format.delimiters.{form.delimiter_character or ','}")
-        return say("files.format.csv" if form.header else "files.format.no_header", delimiter=delimiter)
+        return say(
+            "files.format.csv" if form.header else "files.format.no_header", delimiter=delimiter
+        )
 
     # --- each file
 
@@ -227,7 +271,7 @@ class _Builder:
             said.append(say("feed.may_be_empty"))
         if feed.min_rows:
             said.append(say("feed.least", n=feed.min_rows))
-        began = [one.effective_from for one in feed.layouts if one.effective_from <= self.day]
+        began = [one.effective_from for one in self.layouts[name]]
         if began:
             said.append(say("files.since", day=say.day(max(began))))
         yield Text(" ".join(said))
@@ -253,7 +297,9 @@ class _Builder:
 
     def _example(self, example: ExampleFile) -> Example:
         name = PurePosixPath(example.name).name
-        return Example(name, self.say("feed.download", name=name), example.content, example.text, example.rows)
+        return Example(
+            name, self.say("feed.download", name=name), example.content, example.text, example.rows
+        )
 
     # --- when
 
@@ -263,7 +309,9 @@ class _Builder:
             return self.say("when.days.all")
         if days == list(_WEEK[:5]):
             return self.say("when.days.school")
-        return self.say("when.days.some", days=self.say.all_of(self.say(f"weekdays.{day}") for day in days))
+        return self.say(
+            "when.days.some", days=self.say.all_of(self.say(f"weekdays.{day}") for day in days)
+        )
 
     def _when(self) -> Iterator[Block]:
         say, mapping = self.say, self.mapping
@@ -312,7 +360,12 @@ class _Builder:
         yield Heading(2, say("happens.heading"), "happens")
         for content in ("full", "changes"):
             if names := self._feeds_with(content):
-                yield Text(say(f"happens.{content}", files=say.all_of(code(self._file_name(n)) for n in names)))
+                yield Text(
+                    say(
+                        f"happens.{content}",
+                        files=say.all_of(code(self._file_name(n)) for n in names),
+                    )
+                )
         deleting = [fill for fill in self.resolved.fills() if fill.deletes_absent]
         if deleting:
             files = dict.fromkeys(code(self._file_name(fill.feed_name)) for fill in deleting)
@@ -324,7 +377,9 @@ class _Builder:
         yield Text(say("happens.bad_rows"))
         share = f"{round(self.mapping.limits.fail.rejected_share * 100)} %"
         said = ("whole", "same_id", "references")
-        yield Bullets((say("happens.too_many", share=share), *(say(f"happens.{key}") for key in said)))
+        yield Bullets(
+            (say("happens.too_many", share=share), *(say(f"happens.{key}") for key in said))
+        )
 
     def _report(self) -> Iterator[Block]:
         say = self.say
@@ -343,7 +398,9 @@ class _Builder:
         for key in ("rows", "whole"):
             yield Heading(3, say(f"codes_{key}"))
             wanted = (one for one in known if _is_of_rows(one.code) == (key == "rows"))
-            yield Table(header, tuple((code(one.code), *say.message(one)) for one in wanted), "codes")
+            yield Table(
+                header, tuple((code(one.code), *say.message(one)) for one in wanted), "codes"
+            )
 
     def _can_come(self, name: str) -> bool:
         """Whether this school's report can hold the code."""
@@ -382,7 +439,11 @@ class _Builder:
             yield Text(say("access.fetch.reports"))
         yield Table((), tuple(self._address()), "facts")
         yield Text(say("access.key", support=self.support))
-        compare = say("access.compare", fingerprint=self.fingerprint) if self.fingerprint else say("access.compare_later")
+        compare = (
+            say("access.compare", fingerprint=self.fingerprint)
+            if self.fingerprint
+            else say("access.compare_later")
+        )
         yield Text(compare, "note")
         given["folder"] = "C:\\keys"
         yield Heading(3, say("access.windows.heading"), "windows")
@@ -390,7 +451,7 @@ class _Builder:
         if not self.fetches:
             yield Text(say("access.windows.auto"))
             yield Code(self._winscp())
-            yield Code('"C:\\Program Files (x86)\\WinSCP\\WinSCP.com" /ini=nul /script=C:\\keys\\upload.txt /log=C:\\keys\\upload.log')
+            yield Code(_RUN_WINSCP)
         yield Heading(3, say("access.unix.heading"), "unix")
         yield Text(say("access.unix.steps"))
         yield Text(say("access.unix.key"))
@@ -417,10 +478,21 @@ class _Builder:
         if not self.fetches:
             yield say("access.inbox"), code("inbox")
         yield say("access.outbox"), code("outbox")
-        yield say("access.fingerprint"), code(self.fingerprint) if self.fingerprint else say("access.fingerprint_later")
+        yield (
+            say("access.fingerprint"),
+            code(self.fingerprint) if self.fingerprint else say("access.fingerprint_later"),
+        )
 
     def _sftp(self, *options: str) -> str:
-        words = ["sftp", *options, "-P", str(self.port), "-i", "~/.ssh/school_upload", f"{self.user}@{self.host}"]
+        words = [
+            "sftp",
+            *options,
+            "-P",
+            str(self.port),
+            "-i",
+            "~/.ssh/school_upload",
+            f"{self.user}@{self.host}",
+        ]
         return " ".join(words)
 
     def _upload_hour(self) -> int:
@@ -430,7 +502,12 @@ class _Builder:
 
     def _patterns(self) -> list[str]:
         """What the example files have in common: `*.csv`."""
-        return [f"*{ending}" for ending in dict.fromkeys(PurePosixPath(e.name).suffix for e in self.examples.values())]
+        return [
+            f"*{ending}"
+            for ending in dict.fromkeys(
+                PurePosixPath(e.name).suffix for e in self.examples.values()
+            )
+        ]
 
     def _script(self) -> str:
         puts = "\n".join(f"put {pattern}" for pattern in self._patterns())
@@ -475,7 +552,9 @@ class _Builder:
         say, mapping = self.say, self.mapping
         yield Heading(2, say("ask.heading"), "ask")
         yield Text(say("ask.owner", owner=mapping.owner))
-        account = say("ask.account", number=mapping.account_number) if mapping.account_number else ""
+        account = (
+            say("ask.account", number=mapping.account_number) if mapping.account_number else ""
+        )
         yield Text(say("ask.support", support=self.support, account=account))
         if mapping.contacts:
             yield Text(say("ask.contacts", contacts=say.all_of(mapping.contacts)))
@@ -503,4 +582,3 @@ def known_anchors(guide: Guide) -> Mapping[str, str]:
         block.anchor: block.text for block in guide.blocks
         if isinstance(block, Heading) and block.level == 2 and block.anchor
     }  # fmt: skip
-

@@ -67,7 +67,7 @@ def example_files(resolved: ResolvedMapping) -> tuple[ExampleFile, ...]:
     return _Examples(newest, day).files()
 
 
-def example_name(feed: Feed, pattern: str, date_format: str, day: date, parts: dict[str, str]) -> str:
+def example_name(pattern: str, date_format: str, day: date, parts: dict[str, str]) -> str:
     """A file name that the pattern takes."""
 
     def filled(match: re.Match[str]) -> str:
@@ -93,14 +93,22 @@ def columns_of(feed: Feed, looked_up: Collection[str] = ()) -> tuple[str, ...]:
     if not feed.format.header:
         return feed.source_columns
     named = {name for fill in feed.entities.values() for name in fill.source_columns}
-    named |= {*looked_up, *((feed.renames.old, feed.renames.new, feed.renames.type) if feed.renames else ())}
-    named |= {name for name, said in feed.columns.items() if said.required or said.values or said.filled}
+    named |= {
+        *looked_up,
+        *((feed.renames.old, feed.renames.new, feed.renames.type) if feed.renames else ()),
+    }
+    named |= {
+        name for name, said in feed.columns.items() if said.required or said.values or said.filled
+    }
     others = {
         name for fill in feed.entities.values() for rule in fill.columns.values()
         for name in rule.from_[1:]
     }  # fmt: skip
     firsts = {
-        rule.from_[0] for fill in feed.entities.values() for rule in fill.columns.values() if rule.from_
+        rule.from_[0]
+        for fill in feed.entities.values()
+        for rule in fill.columns.values()
+        if rule.from_
     }
     return tuple(
         name for name in feed.source_columns
@@ -155,10 +163,14 @@ class _Examples:
             if feed.renames:
                 rows: list[tuple[str, ...]] = []
             else:
-                rows = list(dict.fromkeys(self._row(name, feed, columns, k) for k in range(self._rows(name))))
+                rows = list(
+                    dict.fromkeys(
+                        self._row(name, feed, columns, k) for k in range(self._rows(name))
+                    )
+                )
             parts = {p: self._value((name, f"{{{p}}}"), 0) for p in _parts(feed)}
             pattern = chosen_pattern(feed)
-            file = example_name(feed, pattern, self.mapping.delivery.date_format, self.day, parts)
+            file = example_name(pattern, self.mapping.delivery.date_format, self.day, parts)
             text = _written(feed, columns, rows)
             content = text.encode(feed.format.encoding or "utf-8", errors="replace")
             found.append(ExampleFile(name, file, content, text, (columns, *rows)))
@@ -188,11 +200,12 @@ class _Examples:
                 if target is None or (name != entity.key and target == entity_name):
                     continue
                 if rule.concat:
-                    for part, column in enumerate(rule.concat):
-                        self._join((feed_name, column), (target, part, rule.separator))
+                    for part, piece in enumerate(rule.concat):
+                        self._join((feed_name, piece), (target, part, rule.separator))
                     continue
-                if not (column := next(iter((*rule.from_, *rule.coalesce)), None)):
+                if not (columns := (*rule.from_, *rule.coalesce)):
                     continue
+                column = columns[0]
                 if name == entity.key and column in claimed:
                     continue  # made from another entity's key, a course's own section for example
                 if name == entity.key:
@@ -211,7 +224,9 @@ class _Examples:
 
     def _is_constant(self, node: _Node) -> bool:
         """Whether all rows must share the value: it stands in a file's name."""
-        return any(FILE_PART.fullmatch(column) for _, column in self.rooted.get(self._root(node), ()))
+        return any(
+            FILE_PART.fullmatch(column) for _, column in self.rooted.get(self._root(node), ())
+        )
 
     def _rows(self, feed_name: str) -> int:
         """Several, unless the key of what the feed brings is the same in every row."""
@@ -227,7 +242,9 @@ class _Examples:
     def _row(self, feed_name: str, feed: Feed, columns: Sequence[str], row: int) -> tuple[str, ...]:
         given = self.mapping.examples.get(feed_name, {})
         return tuple(
-            given[name][row % len(given[name])] if name in given else self._value((feed_name, name), row)
+            given[name][row % len(given[name])]
+            if name in given
+            else self._value((feed_name, name), row)
             for name in columns
         )
 
@@ -252,11 +269,16 @@ class _Examples:
         feed = self.mapping.feeds[feed_name]
         if uses and all(column in use.rule.coalesce[1:] for use in uses):
             return True
-        is_asked = any(column in fill.where or column in fill.extra for fill in feed.entities.values())
-        is_seldom = all(
-            use.name in SELDOM or (row == 0 and _is_parent(use)) for use in uses
+        is_asked = any(
+            column in fill.where or column in fill.extra for fill in feed.entities.values()
         )
-        return is_seldom and not is_asked and self._takes(node, "") and not self._is_key_of_lookup(node)
+        is_seldom = all(use.name in SELDOM or (row == 0 and _is_parent(use)) for use in uses)
+        return (
+            is_seldom
+            and not is_asked
+            and self._takes(node, "")
+            and not self._is_key_of_lookup(node)
+        )
 
     def _is_key_of_lookup(self, node: _Node) -> bool:
         return node[1] in looked_up(self.resolved, node[0])
@@ -305,17 +327,23 @@ class _Examples:
             if said and said.values and not any(use.rule.map for use in uses):
                 yield from said.values
             if not uses:
-                yield from (text for fill in feed.entities.values() for text in fill.where.get(column, ()))
+                yield from (
+                    text for fill in feed.entities.values() for text in fill.where.get(column, ())
+                )
         words = {
             key: value or ""
             for use in uses if use.part is None for key, value in use.rule.map.items()
         }  # fmt: skip
-        ordered = sorted(words, key=lambda key: LIKELY.index(words[key]) if words[key] in LIKELY else 99)
+        ordered = sorted(
+            words, key=lambda key: LIKELY.index(words[key]) if words[key] in LIKELY else 99
+        )
         is_turned = any(use.name == "role" for use in uses)
         for key in _turned(ordered, row if is_turned else 0):
             for use in uses:
                 if use.rule.split:
-                    yield use.rule.split.separator.join([key, *of_id(use.fill.entity.entity, row)][:2])
+                    yield use.rule.split.separator.join(
+                        [key, *of_id(use.fill.entity.entity, row)][:2]
+                    )
             yield key
         for use in uses:
             if use.field.type == "enum" and not use.rule.map:
@@ -372,7 +400,11 @@ def _passes(fill: EntityFill, column: str, text: str) -> bool:
 def _target(names: Iterable[object], uses: Sequence[_Use]) -> str:
     """The entity whose ids a class of columns holds, or a part of them: `section/1`."""
     found = [name for name in names if isinstance(name, str)]
-    found += [use.fill.entity.entity for use in uses if use.name == use.fill.entity.key and use.part is None]
+    found += [
+        use.fill.entity.entity
+        for use in uses
+        if use.name == use.fill.entity.key and use.part is None
+    ]
     if found:
         return found[0]
     parts = sorted((n for n in names if isinstance(n, tuple) and len(n) == 3), key=str)
@@ -397,9 +429,17 @@ def _typed(use: _Use, feed: Feed, row: int) -> Iterator[str]:
         yield from (written(day_for(use.name, row), one) for one in formats)
     elif field.type == "boolean":
         is_yes = "primary" in use.name and row == 0
-        yield ((rule.true_tokens or values.true_tokens) if is_yes else (rule.false_tokens or values.false_tokens))[0]
+        yield (
+            (rule.true_tokens or values.true_tokens)
+            if is_yes
+            else (rule.false_tokens or values.false_tokens)
+        )[0]
     elif field.type == "decimal":
-        yield f"{max(field.minimum or 0, 3)}" + ("," if (rule.decimal or values.decimal) == "comma" else ".") + "0"
+        yield (
+            f"{max(field.minimum or 0, 3)}"
+            + ("," if (rule.decimal or values.decimal) == "comma" else ".")
+            + "0"
+        )
     elif field.type == "integer":
         low = field.minimum or 0
         yield from (str(number) for number in (low + row + 1, 10, 30, low))
@@ -435,12 +475,18 @@ def _fits(use: _Use, feed: Feed, text: str) -> bool:
         return True
     if use.part == -1:
         return True
-    tokens = {t.casefold() for t in (*(rule.null_tokens or feed.values.null_tokens), *feed.values.clear_tokens)}
+    tokens = {
+        t.casefold()
+        for t in (*(rule.null_tokens or feed.values.null_tokens), *feed.values.clear_tokens)
+    }
     is_none = not text.strip() or text.strip().casefold() in tokens
     has_default = rule.default is not None or field.default is not None
     if is_none:
         is_key = use.name == use.fill.entity.key
-        return not (is_key or (field.required and use.fill.rules.insert and not has_default)) and not use.rule.concat
+        return (
+            not (is_key or (field.required and use.fill.rules.insert and not has_default))
+            and not use.rule.concat
+        )
     if use.part is not None:
         return rule.separator == "" or rule.separator not in text
     if rule.width and len(text) < rule.width:
@@ -467,7 +513,9 @@ def _stepped(rule: ColumnRule, value: str) -> str | None:
         if not match:
             return None
         value = match[1]
-    value = value.upper() if rule.case == "upper" else value.lower() if rule.case == "lower" else value
+    value = (
+        value.upper() if rule.case == "upper" else value.lower() if rule.case == "lower" else value
+    )
     return value.rjust(rule.pad, "0") if rule.pad else value
 
 
@@ -475,13 +523,18 @@ def _has_type(use: _Use, feed: Feed, value: str) -> bool:
     field, rule, values = use.field, use.rule, feed.values
     if field.type == "integer":
         return re.fullmatch(r"[0-9]+", value) is not None and (
-            (field.minimum or 0) <= int(value) <= (field.maximum if field.maximum is not None else int(value))
+            (field.minimum or 0)
+            <= int(value)
+            <= (field.maximum if field.maximum is not None else int(value))
         )
     if field.type == "decimal":
         sign = "," if (rule.decimal or values.decimal) == "comma" else r"\."
         return re.fullmatch(rf"[0-9]+({sign}[0-9]+)?", value) is not None
     if field.type == "boolean":
-        words = (*(rule.true_tokens or values.true_tokens), *(rule.false_tokens or values.false_tokens))
+        words = (
+            *(rule.true_tokens or values.true_tokens),
+            *(rule.false_tokens or values.false_tokens),
+        )
         return value.casefold() in {word.casefold() for word in words}
     if field.type in ("date", "timestamp"):
         return any(value == written(day_for(use.name, row), one) for row in range(ROWS) for one in (
@@ -503,7 +556,9 @@ def _written(feed: Feed, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
     buffer = io.StringIO()
     if form.widths:
         for row in ([columns] if form.header else []) + list(rows):
-            cells = (cell[:width].ljust(width) for cell, width in zip(row, form.widths, strict=False))
+            cells = (
+                cell[:width].ljust(width) for cell, width in zip(row, form.widths, strict=False)
+            )
             buffer.write("".join(cells) + "\r\n")
     else:
         writer = csv.writer(

@@ -42,7 +42,11 @@ _FIELDS = {
     "family_name": ("Rivera", "Okafor", "Nguyen"),
     "full_name": ("Ana Rivera", "Ben Okafor", "Chloe Nguyen"),
     "preferred_given_name": ("Ani", "", ""),
-    "email": ("ana.rivera@school.example", "ben.okafor@school.example", "chloe.nguyen@school.example"),
+    "email": (
+        "ana.rivera@school.example",
+        "ben.okafor@school.example",
+        "chloe.nguyen@school.example",
+    ),
     "username": ("arivera", "bokafor", "cnguyen"),
     "display_number": ("A0100001", "A0100002", "A0100003"),
     "master_id": ("M100001", "M100002", "M100003"),
@@ -142,7 +146,7 @@ def _made(part: tuple[Any, Any], row: int) -> str:
         return _one_of(given, row)
     if kind in (kinds.MAX_REPEAT, kinds.MIN_REPEAT):
         least, _, inner = given
-        return "".join(_made(one, row) for one in inner) * max(least, 1)
+        return "".join(_made(one, row) for one in inner) * max(int(least), 1)
     if kind is kinds.SUBPATTERN:
         return "".join(_made(one, row) for one in given[-1])
     if kind is kinds.BRANCH:
@@ -151,11 +155,13 @@ def _made(part: tuple[Any, Any], row: int) -> str:
 
 
 def _one_of(choices: list[tuple[Any, Any]], row: int) -> str:
+    """A sign out of a class of signs."""
     kind, given = choices[0]
-    if kind is kinds.NEGATE:
-        return chr(ord("a") + row)
     if kind is kinds.RANGE:
-        return chr(min(given[0] + row, given[1]))
-    if kind is kinds.CATEGORY:
-        return {kinds.CATEGORY_DIGIT: str(row + 1), kinds.CATEGORY_SPACE: " "}.get(given, "a")
-    return chr(given)
+        first, last = given
+        return chr(min(int(first) + row, int(last)))
+    if kind is kinds.CATEGORY and given is kinds.CATEGORY_DIGIT:
+        return str(row + 1)
+    if kind is kinds.CATEGORY and given is kinds.CATEGORY_SPACE:
+        return " "
+    return chr(int(given)) if kind is kinds.LITERAL else chr(ord("a") + row)

@@ -8,9 +8,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from etl_lib.onboarding.guide.blocks import Block, Bullets, Code, Example, Guide, Heading, Table, Text
+from etl_lib.onboarding.guide.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Example,
+    Guide,
+    Heading,
+    Table,
+    Text,
+)
 from etl_lib.onboarding.guide.content import known_anchors
 
+_SHORT, _ONE_LINE = 12, 30  # signs
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -69,15 +79,28 @@ def _environment() -> Any:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"marked": marked, "kind": lambda block: type(block).__name__, "data": _data}
+    environment.filters |= {
+        "marked": marked,
+        "kind": lambda block: type(block).__name__,
+        "data": _data,
+    }
     return environment
 
 
 def _broken_after_signs(text: str) -> str:
-    """Lets long names break at their `_`, never elsewhere."""
-    return re.sub(
-        r"<code>([^<]{12,})</code>", lambda m: f"<code>{m[1].replace('_', '_<wbr>')}</code>", text
-    )
+    """Lets long names break at their `_`, and what is short nowhere: a date stays in one line."""
+
+    def broken(match: re.Match[str]) -> str:
+        shown = match[1]
+        if "_" in shown and len(shown) > _SHORT:
+            return f"<code>{shown.replace('_', '_<wbr>')}</code>"
+        return (
+            f'<code class="short">{shown}</code>'
+            if len(shown) <= _ONE_LINE
+            else f"<code>{shown}</code>"
+        )
+
+    return re.sub(r"<code>([^<]*)</code>", broken, text)
 
 
 def _data(content: bytes) -> str:

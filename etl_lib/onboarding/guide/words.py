@@ -31,10 +31,12 @@ class Words:
     def of(cls, project: Project, language: str) -> Words:
         """The language of the project. Raises FixTheMapping for one that is not there or not YAML."""
         path = language_file(project, language)
-        if not path.is_file():
+        if language not in project.languages():
             known = ", ".join(project.languages())
             text = f"There is no language `{language}`."
-            raise FixTheMapping.of("LANGUAGE_INCOMPLETE", text, project.shown(path), f"There are: {known}.")
+            raise FixTheMapping.of(
+                "LANGUAGE_INCOMPLETE", text, "include/languages", f"There are: {known}."
+            )
         return cls(language, read_yaml(path, project.shown(path)).data, project.shown(path))
 
     def __call__(self, key: str, **given: object) -> str:
