@@ -18,7 +18,15 @@ from tests.airflow.conftest import BROKEN, GOOD, PATIENT, SCHOOLS, SILENT, Runni
 # shares one running stack: stays in one of the parallel processes
 pytestmark = pytest.mark.xdist_group("airflow")
 
-ROUTES = ("clients", "need", "days", f"clients/{GOOD}", f"clients/{GOOD}/run?run_id=x", f"clients/{GOOD}/guide", "docs")
+ROUTES = (
+    "clients",
+    "need",
+    "days",
+    f"clients/{GOOD}",
+    f"clients/{GOOD}/run?run_id=x",
+    f"clients/{GOOD}/guide",
+    "docs",
+)
 AXE = (
     Path(__file__).parents[2]
     / "etl_lib"

@@ -93,6 +93,11 @@ class Columns:
         )
         return f"{code(name)} {also}".strip()
 
+    def _is_asked_for(self, name: str) -> bool:
+        """Whether a row without a value in the column is read by no entity."""
+        fills = self.feed.entities.values()
+        return all(name in fill.where and "" not in fill.where[name] for fill in fills)
+
     def _is_required(self, name: str) -> bool:
         return any(name in group for group in self.required)
 
@@ -337,7 +342,11 @@ class Columns:
             default = rule.default if rule.default is not None else use.field.default
             meant = say.value(str(default)) if str(default) in self._known() else str(default)
             yield say(f"form.unmapped.{rule.on_unmapped}", default=meant)
-            if default is not None and not self._must_have_value(use):
+            if (
+                default is not None
+                and not self._must_have_value(use)
+                and not self._is_asked_for(name)
+            ):
                 yield say("form.empty_is", default=meant)
             return
 

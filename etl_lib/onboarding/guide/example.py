@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from etl_lib.config.entity import EntityField
 from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed
@@ -455,7 +455,7 @@ def day_for(name: str, row: int) -> datetime:
 
 def written(instant: datetime, strptime_format: str) -> str:
     """An instant as the format has it; fractions of a second with three digits."""
-    return instant.strftime(strptime_format.replace("%f", "000"))
+    return instant.replace(tzinfo=UTC).strftime(strptime_format.replace("%f", "000"))
 
 
 def _counted(uses: Sequence[_Use], row: int) -> Iterator[str]:
