@@ -37,12 +37,14 @@ test: $(VENV)/.ready $(VIEW) check  ## the whole test suite, with all set-up
 	$(BIN)/python -m local_stack.browser
 	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
-check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter, the mappings' linter
+check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter; the mappings, their guides and samples
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/etl check
+	$(BIN)/etl guide --all --check
+	$(BIN)/etl test --all
 	$(NPM) run check
 
 bench: bench-view bench-reader  ## measure both, and write docs/benchmarks.md (takes minutes)

@@ -33,6 +33,10 @@ _SHOTS = {
     "one_run": _Shot(
         "/plugin/clients?search=ashford", "Ashford", press="tr[data-client] td:nth-child(3) a"
     ),
+    "guide": _Shot("/integrations/api/clients/lakeside/guide", "Sending your data"),
+    "guide_spanish": _Shot(
+        "/integrations/api/clients/san_rafael/guide#file-sections", "Cómo enviarnos sus datos"
+    ),
     "integrations": _Shot("/dags", "Lakeside"),
     "one_integration": _Shot("/dags/lakeside", "Last "),
 }

@@ -502,6 +502,31 @@ _ALL = (
         "The entity files ask for a change of a table that could lose data.",
         "Change the table by hand as the message says, then try again.",
     ),
+    _mapping(
+        "SAMPLE_MISSING",
+        "The client has no sample with which its mapping is tested.",
+        "Put a small delivery of invented values into the folder that the message names.",
+    ),
+    _mapping(
+        "SAMPLE_NOT_LOADED",
+        "A night of the client's sample was not loaded.",
+        "Correct the mapping or the sample; the message says what stopped it.",
+    ),
+    _mapping(
+        "EXAMPLE_REJECTED",
+        "The mapping rejects a row of the example files that the school's guide shows.",
+        "Give the column values that fit under `examples` in the mapping.",
+    ),
+    _mapping(
+        "GUIDE_STALE",
+        "The kept guide for a school is not what its mapping says.",
+        "Look at what changed, write the guide again with `etl guide --all`, and tell the school.",
+    ),
+    _mapping(
+        "LANGUAGE_INCOMPLETE",
+        "A language file lacks a sentence, or has one that nothing uses.",
+        "Write the sentence under the key that the message names.",
+    ),
     # --- around us -----------------------------------------------------------------------------------------
     _system(
         "CONNECTION_MISSING",

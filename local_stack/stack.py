@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from local_stack.airflow import Airflow
-from local_stack.objects import CLIENTS_BUCKET, ObjectStore, SftpServer
+from local_stack.objects import CLIENTS_BUCKET, ObjectStore, SftpServer, fingerprint
 from local_stack.postgres import PostgresServer
 from local_stack.processes import Process, StackError
 
@@ -123,6 +123,7 @@ class Stack:
     def _tell(self) -> None:
         """Let other programs of this user find the running stack; a shell reads the file as well."""
         found = {"ETL_DATABASE_URL": self.etl_database_url, "SFTP_PORT": str(self.sftp.port)}
+        found |= self._sftp_address()
         if self.airflow:
             found["AIRFLOW_URL"] = self.airflow.url
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in found.items()]
@@ -173,10 +174,19 @@ class Stack:
         return {
             "ETL_DATABASE_URL": self.etl_database_url,
             "ETL_ENVIRONMENT": "development",
+            **self._sftp_address(),
             # rclone keeps an upload's checksum and answers it to a part of the object, too
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
             **{f"AIRFLOW_CONN_{n.upper()}": json.dumps(c) for n, c in connections.items()},
+        }
+
+    def _sftp_address(self) -> dict[str, str]:
+        """What guides for schools say of the server."""
+        return {
+            "ETL_SFTP_HOST": HOST,
+            "ETL_SFTP_PORT": str(self.sftp.port),
+            "ETL_SFTP_FINGERPRINT": fingerprint(self.sftp.host_key),
         }
 
     def __enter__(self) -> Stack:

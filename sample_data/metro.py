@@ -74,8 +74,8 @@ def _second(size: int, new: int, changed: int) -> dict[str, int]:
 
 def _sizes(enrollments: int) -> tuple[int, int, int]:
     """Students, classes, teachers."""
-    if enrollments < 1000 or enrollments % 1000:
-        raise ValueError("enrollments must be a multiple of 1,000")
+    if enrollments < 200 or enrollments % 200:
+        raise ValueError("enrollments must be a multiple of 200")
     classes = enrollments // _STUDENTS_PER_CLASS
     return enrollments // _CLASSES_PER_STUDENT, classes, max(classes // 5, 1)
 

@@ -11,13 +11,13 @@ from sample_data import ashford as broken
 from sample_data.ashford import ashford
 from sample_data.expected import FILLS, NAMES, Database, night
 from sample_data.files import Files
-from sample_data.metro import expected_counts
+from sample_data.metro import expected_counts, write_metro
 from sample_data.oneroster import lakeside, maple_street, northgate
 from sample_data.universities import harbor_college, prairie_state, san_rafael
 from sample_data.westbrook import westbrook
 
 NIGHTS = (1, 2)
-LARGE_ENROLLMENTS = 100_000
+METRO_ENROLLMENTS = 200
 Counts = dict[str, dict[str, int]]
 
 
@@ -81,32 +81,38 @@ def counts_of(client_id: str) -> dict[int, Counts]:
     if client_id == "ashford":
         return {number: broken.counts(number) for number in NIGHTS}
     if client_id == "metro":
-        return {number: expected_counts(number, LARGE_ENROLLMENTS) for number in NIGHTS}
+        return {number: expected_counts(number, METRO_ENROLLMENTS) for number in NIGHTS}
     database: Database = {}
     fills = FILLS[client_id]
     return {n: night(database, SCHOOLS[client_id].files(n), fills) for n in NIGHTS}
 
 
 def write_small(out: Path) -> list[Path]:
-    """Write every small school under `out`, and the large one's counts; gives the files."""
+    """Write every small school under `out`, and the large one in small; gives the files."""
     contents: dict[Path, bytes] = {}
     for client_id, school in SCHOOLS.items():
         for number in NIGHTS:
             for name, content in school.files(number).items():
                 contents[out / client_id / f"night_{number}" / name] = content
         yaml = _counts_file(client_id, school.second_night)
-        contents[out / client_id / "expected_counts.yaml"] = yaml.encode()
-    contents[out / "ashford" / "expected_rejects.csv"] = _rejects_file().encode()
-    words = f"Generated with --enrollments {LARGE_ENROLLMENTS}: {_LARGE_SECOND_NIGHT}"
-    contents[out / "metro" / "expected_counts.yaml"] = _counts_file("metro", words).encode()
+        contents[out / client_id / "expected" / "counts.yaml"] = yaml.encode()
+    contents[out / "ashford" / "expected" / "rejects.csv"] = _rejects_file().encode()
+    words = f"As large with --enrollments {METRO_ENROLLMENTS}: {_METRO_SECOND_NIGHT}"
+    contents[out / "metro" / "expected" / "counts.yaml"] = _counts_file("metro", words).encode()
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    return list(contents)
+    metro = [
+        path
+        for number in NIGHTS
+        for path in write_metro(out / "metro" / f"night_{number}", number, METRO_ENROLLMENTS)
+    ]
+    return [*contents, *metro]
 
 
-_LARGE_SECOND_NIGHT = """100 students come with five enrollments and results each, one enrollment
-    in 200 vanishes, one student's name and one score in 100 change."""
+_METRO_SECOND_NIGHT = (
+    """One enrollment in 200 vanishes, one student's name and one score in 100 change."""
+)
 
 
 def _counts_file(client_id: str, second_night: str) -> str:
@@ -128,6 +134,6 @@ def _rejects_file() -> str:
     rows = [
         f"night_{number},{file},{line},{column},{code}"
         for number in NIGHTS
-        for file, line, column, code in broken.rejects(number)
+        for file, line, column, code in sorted(broken.rejects(number))
     ]
     return "\n".join(["night,file,line,column,code", *rows]) + "\n"

@@ -9,6 +9,7 @@ import typer
 from etl_lib.cli.check import check, schema
 from etl_lib.cli.decide import approve, refuse
 from etl_lib.cli.docs import docs
+from etl_lib.cli.guide import guide
 from etl_lib.cli.many import many
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.read import read
@@ -16,6 +17,7 @@ from etl_lib.cli.reconcile import expire, reconcile
 from etl_lib.cli.replay import replay
 from etl_lib.cli.roles import roles
 from etl_lib.cli.run import run
+from etl_lib.cli.test import test
 from etl_lib.cli.trace import trace
 from etl_lib.cli.undo import undo
 from etl_lib.errors import EtlError, FixTheSetup
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(schema)
+app.command()(guide)
+app.command()(test)
 app.command()(docs)
 app.command()(migrate)
 app.command()(run)

@@ -61,6 +61,7 @@ def lint(mapping: Mapping, entities: dict[str, Entity], place_of: PlaceOf) -> li
         for index, layout in enumerate(feed.layouts):
             path = ("feeds", name, "layouts", index, "feed")
             findings += _feed(mapping, entities, name, layout.feed, path)
+    findings += _examples(mapping)
     findings += _shared_columns(mapping)
     findings += _precedence(mapping, entities)
     findings += faults_of_days(mapping.approve_on, mapping.blackout, mapping.additions_only)
@@ -70,6 +71,27 @@ def lint(mapping: Mapping, entities: dict[str, Entity], place_of: PlaceOf) -> li
         for path, text, hint in findings
     ]
     return list(dict.fromkeys(faults))
+
+
+def _examples(mapping: Mapping) -> Iterator[Finding]:
+    """Examples for feeds and columns that the mapping does not have."""
+    for name, columns in mapping.examples.items():
+        feed = mapping.feeds.get(name)
+        if feed is None:
+            near = _nearest(name, mapping.feeds)
+            yield ("examples", name), f"there is no feed `{name}`.", near
+            continue
+        known = {
+            c
+            for one in (feed, *(layout.feed for layout in feed.layouts))
+            for c in one.source_columns
+        }
+        for column in columns.keys() - known:
+            yield (
+                ("examples", name, column),
+                f"`{name}` reads no column `{column}`.",
+                _nearest(column, known),
+            )
 
 
 def _dotted(path: Sequence[str | int]) -> str:

@@ -671,6 +671,21 @@ class Mapping(Model):
     sis: str = Field(description="Name of the student information system.")
     owner: str = Field(description="Who is responsible on our side.")
     contacts: Texts = Field((), description="Mail addresses of the school for reports.")
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2}$",
+        description="The school's language, of its onboarding guide: a file of `include/languages`.",
+    )
+    export_help: Name | None = Field(
+        None,
+        description="How the school's system exports on a schedule: a text under `exports` of the "
+        "language files; the template names it.",
+    )
+    examples: dict[Name, dict[str, Texts]] = Field(
+        default_factory=dict,
+        description="For the example files of the guide: feed to column to invented values, row by row, "
+        "where those that are worked out do not fit.",
+    )
     viewers: Roles = Field((), description="Airflow roles that may see this client.")
     operators: Roles = Field(
         (), description="Airflow roles that may also act on it: check now, acknowledge, approve."

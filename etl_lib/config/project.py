@@ -185,7 +185,9 @@ class Project:
         mapping = validated(Mapping, layers, {"client_id": client_id})
         from etl_lib.config.lint import lint  # a stage reads a mapping that was linted before
 
-        if faults := lint(mapping, self.entities, lambda key: place_of(layers, key)):
+        faults = lint(mapping, self.entities, lambda key: place_of(layers, key))
+        faults += self._unknown_language(mapping, layers)
+        if faults:
             raise FixTheMapping(faults)
         used = {name for feed in mapping.feeds.values() for name in feed.entities}
         entities = {n: e for n, e in self.entities.items() if n in used}
@@ -199,6 +201,18 @@ class Project:
             entities=entities,
             announced_at=places,
         )
+
+    def languages(self) -> tuple[str, ...]:
+        """Languages in which a school can be told something."""
+        return tuple(sorted(path.stem for path in (self.include / "languages").glob("*.yaml")))
+
+    def _unknown_language(self, mapping: Mapping, layers: Sequence[YamlFile]) -> list[Fault]:
+        known = self.languages()
+        if mapping.language == "en" or mapping.language in known:
+            return []
+        text = f"language: there is no `include/languages/{mapping.language}.yaml`."
+        hint = f"There are: {', '.join(known)}."
+        return [Fault("MAPPING_INVALID", text, place_of(layers, ("language",)), hint)]
 
     def layers(self, client_id: str) -> list[YamlFile]:
         """base, templates from the most general to the nearest, mapping, environment's overrides."""

@@ -4,6 +4,7 @@
 import csv
 import hashlib
 import io
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -71,6 +72,8 @@ _DOCS = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'self'"
 )
+# a guide is text and styles; its examples are data behind links
+_GUIDE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,10 @@ def create_app(host: Host, project: Project) -> FastAPI:
     @app.middleware("http")
     async def guarded(request: Any, call_next: Any) -> Response:
         answer: Response = await call_next(request)
-        page = request.url.path.endswith("/api/docs")
-        answer.headers["Content-Security-Policy"] = _DOCS if page else _NOTHING
+        page = request.url.path.rsplit("/", 1)[-1]
+        answer.headers["Content-Security-Policy"] = {"docs": _DOCS, "guide": _GUIDE}.get(
+            page, _NOTHING
+        )
         answer.headers["X-Content-Type-Options"] = "nosniff"
         if request.url.path.split("/")[-2:-1] != ["static"]:
             answer.headers.setdefault("Cache-Control", "no-store")
@@ -234,7 +239,7 @@ def create_app(host: Host, project: Project) -> FastAPI:
         )
 
     @app.get("/api/clients/{client_id}")
-    def client(client_id: str, who: asks) -> History:
+    def client(client_id: str, who: asks, request: Request) -> History:
         """One client: who it is, its newest runs, feeds, deliveries, rejects by reason, holds, acts."""
         known = _known(directory, client_id, who)
         now, frozen = datetime.now(UTC), freezes(url()).get(client_id)
@@ -251,10 +256,25 @@ def create_app(host: Host, project: Project) -> FastAPI:
                 "client": {**directory.facts(known, now), "frozen": frozen.sentence if frozen else ""},
                 "words": WORDS, "generated_at": now,
                 "may_act": who.may_act(client_id), "paused": client_id in host.paused(),
-                "overdue": overdue.sentence if overdue else "", "guide_url": None,
+                "overdue": overdue.sentence if overdue else "",
+                "guide_url": None if known.broken else f"{_root(request)}/api/clients/{client_id}/guide",
                 "acts": acts_of(url(), client_id), **history,
             }
         )  # fmt: skip
+
+    @app.get("/api/clients/{client_id}/guide", response_class=Response)
+    def guide(
+        client_id: str,
+        who: asks,
+        language: Annotated[str | None, Query(pattern="^[a-z]{2}$")] = None,
+    ) -> Response:
+        """The school's onboarding guide as a page, in its own language or another one."""
+        _known(directory, client_id, who)
+        from etl_lib.onboarding.guide.committed import guide_of
+        from etl_lib.onboarding.guide.render import html
+
+        page = html(guide_of(project, client_id, language, os.environ))
+        return Response(page, media_type="text/html")
 
     @app.get("/api/clients/{client_id}/runs")
     def runs(
@@ -336,7 +356,7 @@ def create_app(host: Host, project: Project) -> FastAPI:
     @app.get("/api/openapi.json", include_in_schema=False)
     def described(_: asks, request: Request) -> dict[str, Any]:
         """This API, as OpenAPI describes it."""
-        return {**app.openapi(), "servers": [{"url": request.scope.get("root_path", "")}]}
+        return {**app.openapi(), "servers": [{"url": _root(request)}]}
 
     @app.get("/api/docs", include_in_schema=False)
     def documented(_: asks) -> Response:
@@ -355,6 +375,11 @@ _DOCS_PAGE = """<!doctype html>
 <script src="../static/swagger-ui-bundle.js"></script><script src="../static/api_docs.js"></script>
 </body></html>
 """
+
+
+def _root(request: Request) -> str:
+    """Where the application around us has put the view."""
+    return str(request.scope.get("root_path", ""))
 
 
 def _known(directory: Directory, client_id: str, who: Visitor) -> Any:

@@ -33,7 +33,7 @@ def test_files_over_sftp_become_rows_with_the_counts_worked_out_by_hand(
     state, tasks = first_night
     assert state == "success"
     assert set(tasks.values()) == {"success"}
-    text = (airflow.samples / GOOD / "expected_counts.yaml").read_text()
+    text = (airflow.samples / GOOD / "expected" / "counts.yaml").read_text()
     wanted: dict[str, list[int]] = {}
     for fill, counts in yaml.safe_load(text)["night_1"].items():
         sums = wanted.setdefault(fill.split(".")[-1], [0, 0])

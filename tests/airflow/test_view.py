@@ -18,7 +18,15 @@ from tests.airflow.conftest import BROKEN, GOOD, PATIENT, SCHOOLS, SILENT, Runni
 # shares one running stack: stays in one of the parallel processes
 pytestmark = pytest.mark.xdist_group("airflow")
 
-ROUTES = ("clients", "need", "days", f"clients/{GOOD}", f"clients/{GOOD}/run?run_id=x", "docs")
+ROUTES = (
+    "clients",
+    "need",
+    "days",
+    f"clients/{GOOD}",
+    f"clients/{GOOD}/run?run_id=x",
+    f"clients/{GOOD}/guide",
+    "docs",
+)
 AXE = (
     Path(__file__).parents[2]
     / "etl_lib"
@@ -175,6 +183,24 @@ def test_one_record_is_followed_through_its_deliveries(airflow: RunningAirflow, 
     found = page.get_by_role("region", name="What each run did with it")
     expect(found).to_contain_text("users.csv, line 12")
     expect(page.get_by_text("It is there as person")).to_be_visible()
+
+
+def test_the_guide_for_the_school_is_one_click_from_its_page(
+    airflow: RunningAirflow, page: Page
+) -> None:
+    page.goto(address(airflow, f"/dags/{GOOD}/plugin/integration"))
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Guide for the school").click()
+    guide = opened.value
+    expect(guide.get_by_role("heading", level=1)).to_contain_text("Sending your data")
+    assert guide.evaluate("getComputedStyle(document.body).display") == "grid", "styles are refused"
+    expect(guide.get_by_text(f"user {GOOD}", exact=False).first).to_be_visible()
+    expect(guide.get_by_text(re.compile("SHA256:[A-Za-z0-9+/]{43}")).first).to_be_visible()
+    with guide.expect_download() as download:
+        guide.get_by_role("link", name="Download users.csv").click()
+    assert download.value.suggested_filename == "users.csv"
+    assert Path(download.value.path()).read_text().startswith("status,sourcedId,")
+    guide.close()
 
 
 def test_the_home_page_says_how_many_need_somebody(airflow: RunningAirflow, page: Page) -> None:

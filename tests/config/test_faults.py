@@ -58,6 +58,24 @@ feeds:
 
 # id: (text of GOOD, what it becomes, line:column, what is said); "" for what stays in order
 CASES: dict[str, tuple[str, str, str, str]] = {
+    "examples of an unknown feed": (
+        "client: Good School",
+        "examples: {peple: {email: [a@b]}}\nclient: Good School",
+        "2:12",
+        "there is no feed `peple`. Did you mean `people`?",
+    ),
+    "examples of an unknown column": (
+        "client: Good School",
+        "examples: {people: {emial: [a@b]}}\nclient: Good School",
+        "2:21",
+        "`people` reads no column `emial`. Did you mean `email`?",
+    ),
+    "examples in order": (
+        "client: Good School",
+        "examples: {people: {email: [a@b]}}\nclient: Good School",
+        "",
+        "",
+    ),
     "nothing_broken": ("", "", "", ""),
     "good_preset_schedule": ('"0 2 * * *"', '"@daily"', "", ""),
     "good_no_schedule": ('"0 2 * * *"', "null", "", ""),

@@ -200,6 +200,7 @@ ROUTES = [
     ("GET", "/api/need"),
     ("GET", "/api/days"),
     ("GET", "/api/clients/lakeside"),
+    ("GET", "/api/clients/lakeside/guide"),
     ("GET", "/api/clients/lakeside/runs"),
     ("GET", "/api/clients/lakeside/run?run_id=x"),
     ("GET", "/api/clients/lakeside/run/rejected.csv?run_id=x"),
@@ -263,6 +264,20 @@ def test_every_answer_is_as_the_description_of_the_api_says(visit: Visit) -> Non
     assert all(one.keys() == card["properties"].keys() for one in board["clients"])
     Board.model_validate(board)
     assert "Report" in described["components"]["schemas"]
+
+
+def test_a_client_has_its_guide_for_the_school_as_a_page_without_scripts(visit: Visit) -> None:
+    address = visit.get("/api/clients/lakeside").json()["guide_url"]
+    page = visit.get(address)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "script" not in page.headers["content-security-policy"]
+    assert "Sending your data: Lakeside Unified School District" in page.text
+    assert 'download="users.csv"' in page.text and "<script" not in page.text
+    spanish = visit.get(address, language="es")
+    assert "Cómo enviarnos sus datos" in spanish.text and '<html lang="es">' in spanish.text
+    assert visit.get(address, language="../mappings/metro").status_code == 422
+    assert visit.get(address, language="xx").status_code == 503
 
 
 def test_the_list_comes_in_pages(asked: Asked) -> None:

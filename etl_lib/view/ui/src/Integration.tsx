@@ -62,7 +62,7 @@ export function Integration({ dagId = "" }: { dagId?: string }) {
         ))}. </>}
         {client.next_run_at && !data.paused ? <>Next run <When at={client.next_run_at} /> ({client.timezone}). </> : "Runs by hand. "}
         {client.expected && `${client.expected} `}
-        {data.guide_url && <><ChakraLink href={data.guide_url} color="fg" textDecoration="underline">Onboarding guide</ChakraLink>. </>}
+        {data.guide_url && <><ChakraLink href={data.guide_url} target="_blank" color="fg" textDecoration="underline">Guide for the school</ChakraLink>. </>}
         <Link to={LIST}>All integrations</Link> {error}
       </Text>
       {client.broken && <Notice status="error" title="The mapping has a mistake; a data engineer corrects it.">{client.broken}</Notice>}
