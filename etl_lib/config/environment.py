@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from etl_lib.config.entity import Model, Name
 
@@ -20,6 +20,51 @@ class Place(Model):
     bucket: str
 
 
+class Provisioning(Model):
+    """Where the schools' SFTP users are made, and how a school reaches the server."""
+
+    kind: Literal["transfer_family", "local"] = Field(
+        description="AWS Transfer Family before S3, or a folder of key files that rclone's server reads."
+    )
+    region: str | None = Field(None, description="transfer_family: the AWS region.")
+    server: str | None = Field(
+        None,
+        description="transfer_family: the server's id, or its tag `Name`, as Terraform sets it.",
+    )
+    role: str | None = Field(
+        None, description="transfer_family: name of the IAM role that the server takes for a user."
+    )
+    kms_key: str | None = Field(
+        None, description="transfer_family: alias or id of the KMS key that encrypts the bucket."
+    )
+    keys: str | None = Field(
+        None,
+        description="local: the folder of `<client_id>.pub`, from the folder above `include/`.",
+    )
+    host: str | None = Field(
+        None, description="The server's name as schools write it; none: the one that AWS gave it."
+    )
+    port: int = Field(22, ge=1, le=65535, description="The server's port.")
+    host_key: str | None = Field(
+        None,
+        pattern=r"^SHA256:[A-Za-z0-9+/]{43}$",
+        description="Fingerprint of the server's host key as it was handed to the schools.",
+    )
+
+    @model_validator(mode="after")
+    def has_what_its_kind_needs(self) -> Self:
+        """Each kind has keys of its own, all of them and none of the other's."""
+        own = {"transfer_family": ("region", "server", "role", "kms_key"), "local": ("keys",)}
+        for kind, names in own.items():
+            given = [name for name in names if getattr(self, name) is not None]
+            if kind == self.kind and len(given) < len(names):
+                missing = ", ".join(f"`{name}`" for name in names if name not in given)
+                raise ValueError(f"`kind: {kind}` needs {missing}")
+            if kind != self.kind and given:
+                raise ValueError(f"`{given[0]}` belongs to `kind: {kind}`")
+        return self
+
+
 class Environment(Model):
     """One of development, staging, production (or a name of your own)."""
 
@@ -27,6 +72,9 @@ class Environment(Model):
     database_conn_id: str = "etl_database"
     storage: Place = Field(description="Archive, staging and snapshots.")
     client_folders: Place = Field(description="clients/<client_id>/inbox and outbox.")
+    provisioning: Provisioning | None = Field(
+        None, description="Where `etl provision` makes the schools' SFTP users."
+    )
     clients: Literal["all"] | tuple[str, ...] = "all"
     history_days: int = Field(
         90, ge=1, description="How long runs can be undone; before-images go by whole months."
