@@ -14,7 +14,7 @@ from etl_lib.onboarding.provision.plan import Address, Plan, Step, Verb, Wish, s
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _REMEMBERED = (
-    "A login is remembered for five minutes: restart the SFTP server for it to count at once."
+    "rclone lets in who came a few minutes ago: restart it (`docker compose restart sftp`) to end that"
 )
 
 
