@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from etl_lib.cli.provision import must_be_client_id
+from etl_lib.cli.quiet import quiet
 from etl_lib.config.project import Project
 
 if TYPE_CHECKING:
@@ -28,9 +29,8 @@ def doctor(
 
     if client is not None:
         must_be_client_id(client)
-    console = Console(stderr=as_json)
-    found = []
-    with console.status("looking …") as status:
+    console, found = Console(stderr=True), []
+    with quiet(), console.status("looking …") as status:
         for finding in examine(Project.load(), client):
             found.append(finding)
             status.update(f"looking … {finding.name}")
@@ -43,7 +43,7 @@ def doctor(
         }
         typer.echo(json.dumps(listed, indent=2))
     else:
-        _show(console, found, wrong)
+        _show(Console(), found, wrong)
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -61,15 +61,17 @@ def _as_dict(finding: Finding) -> dict[str, Any]:
 
 
 def _show(console: Console, found: list[Finding], wrong: list[Finding]) -> None:
-    table = Table("check", "", "what was found", "what to do next", "who")
+    table = Table("check", "", "what was found")
     for finding in found:
-        one = _as_dict(finding)
-        said = ": ".join(filter(None, (one["where"], finding.said)))
-        code = f" [{one['code']}]" if one["code"] else ""
         outcome = Text(finding.outcome, style=_COLOURS[finding.outcome])
-        table.add_row(
-            Text(finding.name), outcome, Text(said + code), Text(one["remedy"]), one["who"] or ""
-        )
+        table.add_row(Text(finding.name), outcome, Text(finding.said))
     console.print(table)
+    for finding in wrong:
+        one = _as_dict(finding)
+        where = f"{one['where']}: " if one["where"] else ""
+        # whole lines, so that a path or a command can be copied
+        console.print(Text(f"{finding.name} [{one['code']}]", style="red"))
+        console.print(Text(f"  {where}{finding.said}"), soft_wrap=True)
+        console.print(Text(f"  Next step ({one['who']}): {one['remedy']}"), soft_wrap=True)
     number = f"{len(wrong)} of {len(found)} are wrong." if wrong else "Nothing is wrong."
     console.print(f"[bold]{number}[/bold]", highlight=False)

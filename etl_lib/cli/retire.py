@@ -14,6 +14,7 @@ from rich.text import Text
 from etl_lib.airflow_edge.connections import bucket
 from etl_lib.cli.decide import who
 from etl_lib.cli.provision import must_be_client_id
+from etl_lib.cli.quiet import quiet
 from etl_lib.cli.run import local_home
 from etl_lib.config.project import Project
 from etl_lib.database import database_url
@@ -41,14 +42,9 @@ def retire(
     must_be_client_id(client)
     project, url = Project.load(), database_url()
     fate = fate_of(project, client, keep_data, erase)
-    ending = ending_of(
-        project,
-        client,
-        url,
-        fate,
-        _access(project, client),
-        places_of(project, client, without_buckets),
-    )
+    with quiet():
+        places = places_of(project, client, without_buckets)
+        ending = ending_of(project, client, url, fate, _access(project, client), places)
     if not as_json:
         _show(Console(), project, ending)
     said = ""
@@ -60,7 +56,8 @@ def retire(
         typer.echo("Nothing was changed.", err=True)
         raise typer.Exit(1)
     else:
-        said = ending.apply(who())
+        with quiet():
+            said = ending.apply(who())
     if as_json:
         typer.echo(json.dumps({**_as_dict(ending), "said": said}, indent=2))
         return

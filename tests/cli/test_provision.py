@@ -20,7 +20,9 @@ from tests.onboarding.provision.made_keys import line, new_key, private
 
 
 @pytest.fixture
-def server(make_home: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[SftpServer]:
+def server(
+    make_home: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SftpServer]:
     """rclone's SFTP server without any user."""
     home = make_home("provision")
     server = SftpServer("clients", home / "roots", (), home / "state", ("inbox", "outbox"))

@@ -13,9 +13,7 @@ from etl_lib.onboarding.provision.keys import stored_keys
 from etl_lib.onboarding.provision.plan import Address, Plan, Step, Verb, Wish, settled
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-_REMEMBERED = (
-    "rclone lets in who came a few minutes ago: restart it (`docker compose restart sftp`) to end that"
-)
+_REMEMBERED = "rclone lets in who came a few minutes ago: restart it (`docker compose restart sftp`) to end that"
 
 
 @dataclass(frozen=True)
