@@ -6,6 +6,7 @@ import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import psycopg
@@ -148,6 +149,22 @@ def test_without_a_yes_nothing_happens(
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert etl(*words).code == 0
     assert (server.key_folder / "metro.pub").exists()
+
+
+def test_what_somebody_else_does_meanwhile_is_not_overwritten(
+    etl: Etl, server: SftpServer, school: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = server.key_folder / "metro.pub"
+
+    class Slow(Terminal):
+        def readline(self, *size: Any) -> str:
+            path.write_text(line(new_key()))
+            return super().readline(*size)
+
+    monkeypatch.setattr("sys.stdin", Slow("y\n"))
+    answer = etl("provision", "metro", "--key", str(school("one")))
+    assert (answer.code, "NOT_AS_SHOWN" in answer.err) == (2, True), answer
+    assert school("one").read_text().split()[1] not in path.read_text()
 
 
 class Terminal(io.StringIO):
