@@ -52,10 +52,10 @@ def _as_dict(finding: Finding) -> dict[str, Any]:
     return {
         "check": finding.name,
         "outcome": finding.outcome,
-        "said": finding.said,
+        "said": " ".join(filter(None, (finding.said, fault.hint if fault else ""))),
         "code": fault.code if fault else None,
         "where": fault.where if fault else "",
-        "remedy": " ".join(filter(None, (fault.hint, fault.message.remedy))) if fault else "",
+        "remedy": fault.message.remedy if fault else "",
         "who": fault.message.owner if fault else None,
     }
 
@@ -71,7 +71,7 @@ def _show(console: Console, found: list[Finding], wrong: list[Finding]) -> None:
         where = f"{one['where']}: " if one["where"] else ""
         # whole lines, so that a path or a command can be copied
         console.print(Text(f"{finding.name} [{one['code']}]", style="red"))
-        console.print(Text(f"  {where}{finding.said}"), soft_wrap=True)
+        console.print(Text(f"  {where}{one['said']}"), soft_wrap=True)
         console.print(Text(f"  Next step ({one['who']}): {one['remedy']}"), soft_wrap=True)
     number = f"{len(wrong)} of {len(found)} are wrong." if wrong else "Nothing is wrong."
     console.print(f"[bold]{number}[/bold]", highlight=False)

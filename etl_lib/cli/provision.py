@@ -87,11 +87,10 @@ def agreed(question: str) -> bool:
 def show_plan(console: Console, client: str, plan: Plan) -> None:
     """The plan as a person reads it."""
     console.print(f"[bold]{client}[/bold] on {plan.target}", highlight=False, soft_wrap=True)
-    table = Table("what", "would be", "")
-    table.columns[0].overflow = "fold"
+    table = Table(box=None, show_header=False)  # one line each: a fingerprint is there to be copied
     for step in plan.steps:
-        colour = _COLOURS.get(step.verb, "")
-        table.add_row(Text(step.what), Text(step.verb, style=colour), Text(step.words))
+        words = f": {step.words}" if step.words else ""
+        table.add_row(Text(step.verb, style=_COLOURS.get(step.verb, "")), Text(step.what + words))
     console.print(table)
 
 

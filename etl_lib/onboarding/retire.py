@@ -81,7 +81,7 @@ class Place:
 class Ending:
     """What there is of a client, and what would become of it.
 
-    `fate` is of its data. `at_work` names runs that must end first. `retired` says who ended it before.
+    `fate` is of its data. `retired` says when and by whom it was ended before.
     """
 
     client_id: str
@@ -91,7 +91,6 @@ class Ending:
     samples: Path | None
     rows: dict[Table, int]
     places: tuple[tuple[Place, int], ...]
-    at_work: tuple[str, ...] = ()
     retired: tuple[datetime, str] | None = None
     url: str = field(default="", repr=False)
 
@@ -159,24 +158,22 @@ def ending_of(
 ) -> Ending:  # fmt: skip
     """What there is of the client and what would be done; changes nothing.
 
-    `places` are all folders of objects that are the client's. Raises FixTheSetup (RETIRE_IMPOSSIBLE)
-    when its mapping cannot be removed here, NotNow when a run is at work.
+    `places` are all folders of objects that are the client's. Raises NotNow (RETIRE_IMPOSSIBLE) while
+    a run of the client is at work.
     """
     migrate_if_needed(url, project.entities)
     mapping = project.mapping_path(client_id)
+    kept = [path for path in (mapping, _aside(mapping)) if path.is_file()]
     samples = project.include / "samples" / client_id
     with connected(url) as connection:
+        if at_work := _at_work(connection, client_id):
+            raise _busy(at_work)
         rows = count_rows(connection, client_id)
-        at_work = _at_work(connection, client_id)
         retired = _retired(connection, client_id)
-    ending = Ending(
-        client_id, fate, access, mapping if mapping.is_file() else None,
-        samples if samples.is_dir() else None, rows,
-        tuple((place, place.count()) for place in places), at_work, retired, url,
+    return Ending(
+        client_id, fate, access, kept[0] if kept else None, samples if samples.is_dir() else None,
+        rows, tuple((place, place.count()) for place in places), retired, url,
     )  # fmt: skip
-    if at_work:
-        raise _busy(at_work)
-    return ending
 
 
 def fate_of(project: Project, client_id: str, keep: bool, erase: bool) -> Fate:
@@ -190,7 +187,6 @@ def fate_of(project: Project, client_id: str, keep: bool, erase: bool) -> Fate:
         )
     if keep or erase:
         return "keep" if keep else "erase"
-    said = None
     try:
         said = project.resolve(client_id).mapping.retention
     except EtlError:  # a broken or missing mapping says nothing
@@ -302,15 +298,20 @@ def _record(connection: Connection, client_id: str, by: str, done: Sequence[str]
     )
 
 
+def _aside(mapping: Path) -> Path:
+    """Where a mapping lies while its client is ended: hidden, so that no integration is made of it."""
+    return mapping.with_name(f".{mapping.stem.strip('.')}.retired")
+
+
 @contextmanager
 def _set_aside(mapping: Path | None) -> Iterator[None]:
     """The mapping is gone in the block, so that no run begins, and afterwards; it comes back when that fails."""
     if mapping is None:
         yield
         return
-    aside = mapping.with_name(f".{mapping.stem}.retired")
+    aside = _aside(mapping)
     try:
-        mapping.rename(aside)
+        mapping.rename(aside)  # or it is there already: the last try was killed
     except OSError as error:
         said = f"{mapping.name} cannot be removed here ({type(error).__name__})."
         hint = "Call the command in a checkout that can be written, and commit what it did."

@@ -13,10 +13,10 @@ import pytest
 from local_stack.objects import key_pair
 from local_stack.sftp_client import upload
 from local_stack.stack import SftpAccess
-from tests.airflow.conftest import BROKEN, GOOD, RunningAirflow
+from tests.airflow.conftest import GOOD, RunningAirflow
 
-# shares one running stack: stays in one of the parallel processes
-pytestmark = pytest.mark.xdist_group("airflow")
+# shares one running stack: stays in one of the parallel processes; four commands that import Airflow
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(600)]
 LEAVING = "leaving_school"
 
 
@@ -54,13 +54,11 @@ def test_a_school_comes_sends_and_leaves(airflow: RunningAirflow, tmp_path: Path
     airflow.api.unpause(LEAVING)
     answer = etl(airflow, "doctor", LEAVING)
     assert (answer["code"], wrong(answer)) == (0, {})
-    broken = etl(airflow, "doctor", BROKEN)
-    assert "MAPPING_INVALID" in wrong(broken).values()
 
     sftp = airflow.stack.sftp
     access = SftpAccess(sftp.port, LEAVING, tmp_path / "school", sftp.host_key)
     upload(access, airflow.samples / GOOD / "night_1", "inbox")
-    state, _ = airflow.run(LEAVING)
+    state, _ = airflow.run(LEAVING, 240)
     assert state == "success"
     assert airflow.query("SELECT count(*) FROM core.person WHERE client_id = %s", LEAVING) > [(0,)]
     others = airflow.query("SELECT client_id, count(*) FROM core.person GROUP BY 1 ORDER BY 1")
@@ -77,9 +75,3 @@ def test_a_school_comes_sends_and_leaves(airflow: RunningAirflow, tmp_path: Path
     assert kinds == [("retire",)]
     airflow.wait_until(lambda: LEAVING not in airflow.api.dag_ids())
     assert airflow.query("SELECT count(*) FROM etl.run WHERE client_id = %s", LEAVING) == [(0,)]
-    gone = etl(airflow, "doctor", LEAVING)
-    assert wrong(gone) == {
-        "mapping": "MAPPING_NOT_FOUND",
-        "SFTP access": "ACCESS_NOT_RIGHT",
-        "Airflow": "DAG_NOT_SEEN",
-    }

@@ -79,7 +79,7 @@ def test_all_is_right_and_nothing_is_left_behind(
     left_out = {check for check, (how, _) in found(answer).items() if how == "left out"}
     assert left_out == {"encryption", "Airflow"}
     said = {f["check"]: f["said"] for f in answer.json["findings"]}
-    assert "user lakeside with 1 keys" in said["SFTP access"]
+    assert "user lakeside with a key" in said["SFTP access"]
     assert f"port {served.sftp.port} shows SHA256:" in said["host key"]
     assert "America/Chicago" in said["schedule"]
     assert served.all_keys() == before

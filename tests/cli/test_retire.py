@@ -299,6 +299,16 @@ def test_when_the_objects_cannot_be_removed_no_row_is_gone_and_the_same_command_
     assert keys_of(served, LEAVES) == []
 
 
+def test_a_try_that_was_killed_is_ended_by_the_next(two_schools: Etl, include: Path) -> None:
+    mapping = include / "mappings" / f"{LEAVES}.yaml"
+    mapping.rename(mapping.with_name(f".{LEAVES}.retired"))
+    assert two_schools("retire", LEAVES, "--erase", "--yes").code == 0
+    assert [path.name for path in mapping.parent.iterdir() if LEAVES in path.name] == [
+        f"{STAYS}.yaml"
+    ]
+    assert "nothing left" in two_schools("retire", LEAVES, "--erase", "--yes").out
+
+
 def test_a_mapping_that_cannot_be_removed_stops_it(
     two_schools: Etl, include: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -287,7 +287,8 @@ def _access(project: Project, client_id: str, access: list[Plan]) -> Iterator[Fi
         return
     keys = [step for step in plan.steps if step.what.startswith("key ")]
     weak = "; ".join(step.words for step in keys if step.words and step.verb is Verb.RIGHT)
-    said = f"user {client_id} with {len(keys)} keys on {plan.target}."
+    many = "a key" if len(keys) == 1 else f"{len(keys)} keys"
+    said = f"user {client_id} with {many} on {plan.target}."
     yield Finding.ok("SFTP access", f"{said} {weak}".strip())
 
 

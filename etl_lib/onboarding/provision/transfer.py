@@ -107,7 +107,7 @@ class TransferFamily:
         with _collecting(faults):
             faults += self._bucket_faults(key_arn)
         if faults:
-            raise FixTheSetup(faults)
+            raise FixTheSetup(list(dict.fromkeys(faults)))
         return Shared(server["ServerId"], role_arn, key_arn, server.get("HostKeyFingerprint", ""))
 
     def _server(self) -> dict[str, Any]:

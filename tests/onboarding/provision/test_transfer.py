@@ -280,5 +280,5 @@ def test_an_account_without_any_of_it_and_a_terminal_without_an_identity(
     object.__setattr__(stranger, "session", boto3.Session(botocore_session=inner))
     with pytest.raises(FixTheSetup) as caught:
         stranger.plan(Wish("lakeside", add=(key,)))
-    assert {fault.code for fault in caught.value.faults} == {"PROVISION_UNAVAILABLE"}
+    assert [fault.code for fault in caught.value.faults] == ["PROVISION_UNAVAILABLE"]
     assert "no identity there (NoCredentialsError)" in str(caught.value)
