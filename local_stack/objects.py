@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import secrets
 import sys
@@ -51,6 +53,12 @@ def key_pair(path: Path) -> str:
         with public.open("ab") as out:
             out.write(line + b"\n")
     return public.read_text().strip()
+
+
+def fingerprint(public_line: str) -> str:
+    """How people compare a public key `ssh-ed25519 AAAA…`: `SHA256:` and 43 signs, as ssh-keygen -l has it."""
+    digest = hashlib.sha256(base64.b64decode(public_line.split()[1])).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 
 @dataclass

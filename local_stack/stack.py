@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from local_stack.airflow import Airflow
-from local_stack.objects import CLIENTS_BUCKET, ObjectStore, SftpServer
+from local_stack.objects import CLIENTS_BUCKET, ObjectStore, SftpServer, fingerprint
 from local_stack.postgres import PostgresServer
 from local_stack.processes import Process, StackError
 
@@ -153,8 +153,9 @@ class Stack:
         """Variables that tell `etl provision` where the SFTP server's users are, and how schools reach it."""
         return {
             "ETL_SFTP_KEYS": str(self.sftp.key_folder),
-            "ETL_SFTP_ADDRESS": f"{HOST}:{self.sftp.port}",
-            "ETL_SFTP_HOST_KEY": self.sftp.host_key,
+            "ETL_SFTP_HOST": HOST,
+            "ETL_SFTP_PORT": str(self.sftp.port),
+            "ETL_SFTP_FINGERPRINT": fingerprint(self.sftp.host_key),
         }
 
     def environ(self) -> dict[str, str]:

@@ -1,10 +1,10 @@
 output "sftp_host" {
-  description = "Where schools connect, unless `provisioning: host` names another."
+  description = "Where schools connect, unless `sftp: host` of the environment's file names another."
   value       = aws_transfer_server.schools.endpoint
 }
 
-output "sftp_host_key" {
-  description = "For `provisioning: host_key` of the environment's file, and for the schools."
+output "sftp_fingerprint" {
+  description = "For `sftp: fingerprint` of the environment's file, and so for the schools."
   value       = aws_transfer_server.schools.host_key_fingerprint
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,8 +21,20 @@ class Place(Model):
     bucket: str
 
 
+class SftpAddress(Model):
+    """The SFTP server to which schools upload, as their guides name it."""
+
+    host: str
+    port: int = Field(22, ge=1, le=65535)
+    fingerprint: str | None = Field(
+        None,
+        pattern=r"^SHA256:[A-Za-z0-9+/]{43}$",
+        description="Of the server's Ed25519 key; none: the guide says that we tell it by telephone.",
+    )
+
+
 class Provisioning(Model):
-    """Where the schools' SFTP users are made, and how a school reaches the server."""
+    """Where the schools' SFTP users are made."""
 
     kind: Literal["transfer_family", "local"] = Field(
         description="AWS Transfer Family before S3, or a folder of key files that rclone's server reads."
@@ -40,15 +53,6 @@ class Provisioning(Model):
     keys: str | None = Field(
         None,
         description="local: the folder of `<client_id>.pub`, from the folder above `include/`.",
-    )
-    host: str | None = Field(
-        None, description="The server's name as schools write it; none: the one that AWS gave it."
-    )
-    port: int = Field(22, ge=1, le=65535, description="The server's port.")
-    host_key: str | None = Field(
-        None,
-        pattern=r"^SHA256:[A-Za-z0-9+/]{43}$",
-        description="Fingerprint of the server's host key as it was handed to the schools.",
     )
 
     @model_validator(mode="after")
@@ -72,6 +76,9 @@ class Environment(Model):
     database_conn_id: str = "etl_database"
     storage: Place = Field(description="Archive, staging and snapshots.")
     client_folders: Place = Field(description="clients/<client_id>/inbox and outbox.")
+    sftp: SftpAddress | None = Field(
+        None, description="Where schools upload; ETL_SFTP_HOST, _PORT and _FINGERPRINT win over it."
+    )
     provisioning: Provisioning | None = Field(
         None, description="Where `etl provision` makes the schools' SFTP users."
     )
@@ -82,6 +89,17 @@ class Environment(Model):
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="The last layer over every mapping of this environment."
     )
+
+
+def sftp_address(environment: Environment, variables: Mapping[str, str]) -> SftpAddress | None:
+    """The SFTP server of the environment; what `variables` (os.environ, say) name counts more.
+
+    Raises pydantic's ValidationError for a variable that cannot be one.
+    """
+    known = environment.sftp.model_dump() if environment.sftp else {}
+    given = {name: variables.get(f"ETL_SFTP_{name.upper()}") for name in SftpAddress.model_fields}
+    found = {**known, **{name: value for name, value in given.items() if value}}
+    return SftpAddress.model_validate(found) if found.get("host") else None
 
 
 def environment_name() -> str:

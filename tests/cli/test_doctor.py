@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 
 from etl_lib.messages import CATALOGUE
-from local_stack.objects import CLIENTS_BUCKET, key_pair
+from local_stack.objects import CLIENTS_BUCKET, fingerprint, key_pair
 from local_stack.processes import Process, answers, free_port
 from local_stack.sftp_client import logged_in
 from local_stack.stack import SftpAccess
@@ -142,11 +143,12 @@ def break_access_a_little(served: Served, monkeypatch: pytest.MonkeyPatch, inclu
 
 
 def break_host_key(served: Served, monkeypatch: pytest.MonkeyPatch, include: Path) -> None:
-    monkeypatch.setenv("ETL_SFTP_HOST_KEY", key_pair(include.parent / "another"))
+    another = key_pair(include.parent / "another")
+    monkeypatch.setenv("ETL_SFTP_FINGERPRINT", fingerprint(another))
 
 
 def break_server(served: Served, monkeypatch: pytest.MonkeyPatch, include: Path) -> None:
-    monkeypatch.setenv("ETL_SFTP_ADDRESS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("ETL_SFTP_PORT", str(free_port()))
 
 
 def break_zone(served: Served, monkeypatch: pytest.MonkeyPatch, include: Path) -> None:
@@ -189,8 +191,8 @@ def test_a_bucket_that_lists_itself_to_anybody(
     healthy: Etl, served: Served, no_sample: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     port = free_port()
-    rclone = Path(REPO / ".venv" / "bin" / "rclone")
-    command = [str(rclone if rclone.exists() else shutil.which("rclone")), "serve", "s3",
+    rclone = Path(sys.executable).parent / "rclone"
+    command = [str(rclone), "serve", "s3",
                str(served.objects.folder), "--addr", f"127.0.0.1:{port}"]  # fmt: skip
     environ = {
         "PATH": os.environ["PATH"],

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import yaml
 
-from local_stack.objects import SftpServer, key_pair
+from local_stack.objects import SftpServer, fingerprint, key_pair
 from local_stack.sftp_client import logged_in
 from local_stack.stack import SftpAccess
 from tests.cli.conftest import Etl
@@ -30,8 +30,9 @@ def server(
     server.key_folder.mkdir(parents=True)
     server.start()
     monkeypatch.setenv("ETL_SFTP_KEYS", str(server.key_folder))
-    monkeypatch.setenv("ETL_SFTP_ADDRESS", f"127.0.0.1:{server.port}")
-    monkeypatch.setenv("ETL_SFTP_HOST_KEY", server.host_key)
+    monkeypatch.setenv("ETL_SFTP_HOST", "127.0.0.1")
+    monkeypatch.setenv("ETL_SFTP_PORT", str(server.port))
+    monkeypatch.setenv("ETL_SFTP_FINGERPRINT", fingerprint(server.host_key))
     yield server
     assert server.process
     server.process.stop()
@@ -214,6 +215,10 @@ def test_what_cannot_be_done_is_said_before_anything_is_done(
     ):
         answer = etl("provision", *words, "--yes")
         assert (answer.code, code in answer.err) == (2, True), answer
+    monkeypatch.setenv("ETL_SFTP_PORT", "ssh")
+    answer = etl("provision", "metro", "--key", key, "--yes")
+    assert (answer.code, "ETL_SFTP_PORT is not what it must be" in answer.err) == (2, True)
+    monkeypatch.delenv("ETL_SFTP_PORT")
     monkeypatch.setenv("ETL_SFTP_KEYS", str(server.key_folder / "none"))
     answer = etl("provision", "metro", "--key", key, "--yes")
     assert (answer.code, "PROVISION_UNAVAILABLE" in answer.err) == (2, True)

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local_stack.objects import CLIENTS_BUCKET, STORAGE_BUCKET, ObjectStore, SftpServer
+from local_stack.objects import CLIENTS_BUCKET, STORAGE_BUCKET, ObjectStore, SftpServer, fingerprint
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Served:
             ("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"),
             ("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required"),
             ("ETL_SFTP_KEYS", str(self.sftp.key_folder)),
-            ("ETL_SFTP_ADDRESS", f"127.0.0.1:{self.sftp.port}"),
-            ("ETL_SFTP_HOST_KEY", self.sftp.host_key),
+            ("ETL_SFTP_HOST", "127.0.0.1"),
+            ("ETL_SFTP_PORT", str(self.sftp.port)),
+            ("ETL_SFTP_FINGERPRINT", fingerprint(self.sftp.host_key)),
         ):
             monkeypatch.setenv(name, value)
         for name in ("AIRFLOW_HOME", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 _NO_CONNECTIONS = "no Airflow here; `etl run` keeps its files in ETL_HOME"
 _CONNECT_S = 10.0
+# without a wish paramiko asks for an ed25519 key first
+_OTHER_KINDS = (
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
 
 
 def examine(
@@ -312,18 +317,24 @@ def _host_key_of(address: Address) -> Finding:
         return Finding.left_out("host key", "the environment does not say where schools connect.")
     shown = _shown_host_key(address)
     if not address.host_key:
-        hint = "Hand it to the schools, and write it into `provisioning: host_key`"
+        hint = "Hand it to the schools, and write it into the environment's `sftp: fingerprint`"
         return Finding.left_out(
             "host key", f"nobody has said which it must be. It is {shown}. {hint}."
         )
-    if shown != address.host_key:
+    # a server has keys of several kinds, and the one that was told may be of another kind
+    if shown != address.host_key and address.host_key not in (
+        _shown_host_key(address, kinds) for kinds in _OTHER_KINDS
+    ):
         text = f"{address.host} shows {shown}; schools were told {address.host_key}."
         return Finding.wrong("host key", Fault("HOST_KEY_DIFFERS", text))
     return Finding.ok("host key", f"{address.host} port {address.port} shows {shown}.")
 
 
-def _shown_host_key(address: Address) -> str:
-    """The fingerprint that the server shows now; raises FixTheSetup when it does not answer."""
+def _shown_host_key(address: Address, kinds: Sequence[str] = ()) -> str:
+    """The fingerprint that the server shows now, of a key of these kinds when any are named; empty: it has none.
+
+    Raises FixTheSetup when it does not answer.
+    """
     import socket
 
     import paramiko
@@ -331,11 +342,15 @@ def _shown_host_key(address: Address) -> str:
     try:
         with socket.create_connection((address.host, address.port), _CONNECT_S) as stream:
             transport = paramiko.Transport(stream)
+            if kinds:
+                transport.get_security_options().key_types = kinds
             try:
                 transport.start_client(timeout=_CONNECT_S)
                 key = transport.get_remote_server_key()
             finally:
                 transport.close()
+    except paramiko.ssh_exception.IncompatiblePeer:
+        return ""
     except (OSError, EOFError, paramiko.SSHException) as error:
         text = f"The SFTP server {address.host} port {address.port} does not answer ({type(error).__name__})."
         raise FixTheSetup.of("PROVISION_UNAVAILABLE", text) from None

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from etl_lib.config.environment import Provisioning
+from pydantic import ValidationError
+
+from etl_lib.config.environment import Provisioning, sftp_address
 from etl_lib.config.project import Project
 from etl_lib.errors import FixTheSetup
-from etl_lib.onboarding.provision.keys import PublicKey, public_keys, stored_keys
+from etl_lib.onboarding.provision.keys import PublicKey, public_keys
 from etl_lib.onboarding.provision.local import KeyFolder
 from etl_lib.onboarding.provision.plan import Address, Plan, Step, Target, Verb, Wish
 
 KEYS_VARIABLE = "ETL_SFTP_KEYS"
-ADDRESS_VARIABLE = "ETL_SFTP_ADDRESS"
-HOST_KEY_VARIABLE = "ETL_SFTP_HOST_KEY"
 
 __all__ = [
-    "ADDRESS_VARIABLE", "HOST_KEY_VARIABLE", "KEYS_VARIABLE", "Address", "Plan", "PublicKey", "Step",
-    "Target", "Verb", "Wish", "address_of", "public_keys", "settings_of", "target_of",
+    "KEYS_VARIABLE", "Address", "Plan", "PublicKey", "Step", "Target", "Verb", "Wish", "address_of",
+    "public_keys", "settings_of", "target_of",
 ]  # fmt: skip
 
 
@@ -30,8 +30,7 @@ def settings_of(project: Project) -> Provisioning:
     """
     given = project.environment.provisioning
     if folder := os.environ.get(KEYS_VARIABLE):
-        host, port = (given.host, given.port) if given and given.kind == "local" else (None, 22)
-        return Provisioning(kind="local", keys=folder, host=host, port=port)
+        return Provisioning(kind="local", keys=folder)
     if given is None:
         where = f"include/environments/{project.environment_name}.yaml"
         text = "The environment does not say where SFTP users are made: it has no `provisioning`."
@@ -40,19 +39,19 @@ def settings_of(project: Project) -> Provisioning:
 
 
 def address_of(project: Project, client_id: str) -> Address:
-    """How the client reaches its folder, as far as environment and variables say it.
+    """How the client reaches its folder, as far as the environment's `sftp` and ETL_SFTP_… say it.
 
-    ETL_SFTP_ADDRESS is `host:port`, ETL_SFTP_HOST_KEY the server's public key or its fingerprint.
+    Raises FixTheSetup (PROVISION_UNAVAILABLE) for a variable that cannot be one.
     """
-    given = settings_of(project)
-    host, port, host_key = given.host or "", given.port, given.host_key or ""
-    if address := os.environ.get(ADDRESS_VARIABLE):
-        host, _, number = address.rpartition(":")
-        port = int(number) if number.isdigit() else port
-    if key := os.environ.get(HOST_KEY_VARIABLE):
-        found, _ = stored_keys([key])
-        host_key = found[0].fingerprint if found else key
-    return Address(host, port, client_id, host_key)
+    try:
+        known = sftp_address(project.environment, os.environ)
+    except ValidationError as error:
+        names = ", ".join(f"ETL_SFTP_{str(one['loc'][0]).upper()}" for one in error.errors())
+        text = f"The variable {names} is not what it must be."
+        raise FixTheSetup.of("PROVISION_UNAVAILABLE", text) from None
+    if known is None:
+        return Address("", 22, client_id, "")
+    return Address(known.host, known.port, client_id, known.fingerprint or "")
 
 
 def target_of(project: Project, client_id: str) -> Target:
