@@ -223,16 +223,7 @@ def _try_to_write(storage: Storage, folder: str, code: str) -> None:
 
 
 def _users(project: Project) -> Iterator[Finding]:
-    given = settings_of(project)
-    if given.kind == "transfer_family":
-        target = target_of(project, "doctor")
-        shared = target.shared()  # type: ignore[attr-defined]
-        yield Finding.ok(
-            "SFTP users", f"Transfer Family server {shared.server_id}, role and key are right."
-        )
-        return
-    target_of(project, "doctor").plan(Wish("doctor", revoke=True))
-    yield Finding.ok("SFTP users", f"key files in {given.keys}.")
+    yield Finding.ok("SFTP users", f"{target_of(project, '').check()}.")
 
 
 def _mappings(project: Project) -> Iterator[Finding]:

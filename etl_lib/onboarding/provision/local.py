@@ -27,11 +27,8 @@ class KeyFolder:
         """See Target. Raises FixTheSetup also when the folder cannot be written."""
         path = self.folder / f"{wish.client_id}.pub"
         target = f"the key files in {self.folder}"
+        self.check()
         before = _text(path)
-        if not self.folder.is_dir() or not os.access(self.folder, os.W_OK):
-            text = f"The folder {self.folder} is not there or cannot be written."
-            hint = "Start the stack, or set ETL_SFTP_KEYS to the folder that the SFTP server reads."
-            raise FixTheSetup.of("PROVISION_UNAVAILABLE", text, hint=hint)
         if wish.revoke:
             steps = self._revoked(path, before)
             acts = (lambda: _replace(path, before, None),) if before is not None else ()
@@ -44,6 +41,14 @@ class KeyFolder:
             steps = (*steps, Step("server", Verb.NOTE, _REMEMBERED))
         plan = Plan(target, steps, self.address, (lambda: _replace(path, before, after),))
         return plan if plan.changes else Plan(target, steps, self.address)
+
+    def check(self) -> str:
+        """See Target. Raises FixTheSetup when the folder cannot be written."""
+        if not self.folder.is_dir() or not os.access(self.folder, os.W_OK):
+            text = f"The folder {self.folder} is not there or cannot be written."
+            hint = "Start the stack, or set ETL_SFTP_KEYS to the folder that the SFTP server reads."
+            raise FixTheSetup.of("PROVISION_UNAVAILABLE", text, hint=hint)
+        return f"key files in {self.folder}"
 
     def _steps(
         self, path: Path, before: str | None, other: list[int], wish: Wish

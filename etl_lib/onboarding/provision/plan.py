@@ -86,6 +86,10 @@ class Target(Protocol):
         """What is there and what the wish would change; changes nothing. Raises EtlError."""
         ...
 
+    def check(self) -> str:
+        """What all clients share here, in words, when it is right. Raises EtlError with all that is wrong."""
+        ...
+
 
 @dataclass(frozen=True)
 class Settled:

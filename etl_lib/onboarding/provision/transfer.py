@@ -90,6 +90,11 @@ class TransferFamily:
             )
             return plan if plan.changes else replace(plan, acts=())
 
+    def check(self) -> str:
+        """See Target. Raises FixTheSetup (SHARED_PARTS)."""
+        server_id = self.shared().server_id
+        return f"Transfer Family server {server_id} with its role, and the bucket {self.bucket} with its key"
+
     # --- the shared parts ---------------------------------------------------------------------------
 
     def shared(self) -> Shared:
