@@ -65,11 +65,6 @@ class Plan:
         """The steps that would change something."""
         return tuple(s for s in self.steps if s.verb not in (Verb.RIGHT, Verb.NOTE))
 
-    @property
-    def exists(self) -> bool:
-        """Whether the client has an access at all now."""
-        return any(s.what.startswith("user ") and s.verb is not Verb.MAKE for s in self.steps)
-
     def apply(self) -> None:
         """Do what was shown, and nothing else.
 
