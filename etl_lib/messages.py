@@ -617,6 +617,88 @@ _ALL = (
         "What was shown can no longer be done as it was shown.",
         "Look again, with the command that showed it; then apply what that shows.",
     ),
+    # --- a client's access, health and end ---------------------------------------------------------------
+    _file(
+        "KEY_REFUSED",
+        "What the school sent as its public key cannot be used.",
+        "Make a new pair with `ssh-keygen -t ed25519` (PuTTYgen: EdDSA) and send us the public file as it is.",
+    ),
+    _file(
+        "KEY_PRIVATE",
+        "A private key was sent where the public one belongs, so it is no secret any more.",
+        "Delete the file, the mail and every copy; make a new pair, and send only its public half.",
+    ),
+    Message(
+        "PROVISION_REFUSED",
+        Level.ERROR,
+        Owner.DATA_ENGINEER,
+        "The access cannot be changed in the way that was asked for; nothing was changed.",
+        "Correct the options as the message says; `etl provision CLIENT --dry-run` shows what is there.",
+    ),
+    _system(
+        "PROVISION_UNAVAILABLE",
+        "The place where SFTP users are made does not answer, refuses us, or is not named.",
+        "Mend what the message names, then call the same command again; what is done already stays.",
+    ),
+    _system(
+        "SHARED_PARTS",
+        "What all clients share in AWS (server, bucket, role, key) is missing or not safe.",
+        "Apply deploy/terraform for the environment; its README says how. No user was made or changed.",
+    ),
+    Message(
+        "ACCESS_NOT_RIGHT",
+        Level.ERROR,
+        Owner.DATA_ENGINEER,
+        "The school cannot log in, or its access is not as it must be.",
+        "Look with `etl provision CLIENT --dry-run`, then put it right with the same command without it.",
+    ),
+    _system(
+        "BUCKET_OPEN",
+        "A bucket answers people without a login, so that anybody could read pupils' data.",
+        "Close it now: block all public access on the bucket; then find out who has read it.",
+    ),
+    _system(
+        "OUTBOX_NOT_WRITABLE",
+        "No report can be written into the school's outbox.",
+        "Let the key of the connection write below clients/ in the bucket of the schools' folders.",
+    ),
+    _system(
+        "HOST_KEY_DIFFERS",
+        "The SFTP server shows another host key than the one that was handed out.",
+        "Find out whether the server was changed on purpose; never let schools accept a key that you do not know.",
+    ),
+    _system(
+        "TABLES_NOT_MIGRATED",
+        "The tables are not as the entity files say.",
+        "Run `etl migrate`; the next run of any client does it as well.",
+    ),
+    _mapping(
+        "SAMPLE_FAILS",
+        "The client's own sample does not pass the stages.",
+        "Correct the mapping or the sample: `etl run CLIENT --files DIR --dry-run` shows what becomes of it.",
+    ),
+    _mapping(
+        "SCHEDULE_DOUBTFUL",
+        "The schedule or the time zone does not fit the hours at which files are expected.",
+        "Correct `timezone`, `schedule` or `delivery` in the mapping.",
+    ),
+    _system(
+        "DAG_NOT_SEEN",
+        "Airflow does not run the client's integration.",
+        "Look at the import errors in Airflow, at the dag-processor, and whether the integration is paused.",
+    ),
+    Message(
+        "RETIRE_UNDECIDED",
+        Level.ERROR,
+        Owner.DATA_ENGINEER,
+        "Nobody has said what becomes of the data of a client that leaves; nothing was changed.",
+        "Look into the contract; then `--keep-data` or `--erase`, or `retention:` in the mapping.",
+    ),
+    _system(
+        "RETIRE_IMPOSSIBLE",
+        "The client cannot be retired as things are.",
+        "Do what the message says, then call the same command again; what is done already stays.",
+    ),
     # --- undo and reconcile ------------------------------------------------------------------------------
     Message(
         "UNDONE_DELIVERY",

@@ -49,7 +49,9 @@ def key_pair(path: Path) -> str:
             serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
         )
         secret(path, private)
-        public.write_bytes(line)
+        # beside a key that somebody has put there: a file may hold several
+        with public.open("ab") as out:
+            out.write(line + b"\n")
     return public.read_text().strip()
 
 
@@ -124,7 +126,7 @@ class SftpServer:
             sys.executable,
             "-I",
             str(_LOGIN),
-            str(self.state / "keys" / self.name),
+            str(self.key_folder),
             str(self.roots),
         ]
         login = " ".join([*words, *self.folders])
@@ -145,7 +147,12 @@ class SftpServer:
 
     def key_path(self, user: str) -> Path:
         """The user's private key."""
-        return self.state / "keys" / self.name / user
+        return self.key_folder / user
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the login looks for `<user>.pub`, one key a line."""
+        return self.state / "keys" / self.name
 
     @property
     def host_key(self) -> str:

@@ -122,8 +122,11 @@ class Stack:
 
     def _tell(self) -> None:
         """Let other programs of this user find the running stack; a shell reads the file as well."""
-        found = {"ETL_DATABASE_URL": self.etl_database_url, "SFTP_PORT": str(self.sftp.port)}
-        found |= self._sftp_address()
+        found = {
+            "ETL_DATABASE_URL": self.etl_database_url,
+            "SFTP_PORT": str(self.sftp.port),
+            **self.sftp_environ(),
+        }
         if self.airflow:
             found["AIRFLOW_URL"] = self.airflow.url
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in found.items()]
@@ -145,6 +148,15 @@ class Stack:
         return SftpAccess(
             self.schools.port, client_id, self.schools.key_path(client_id), self.schools.host_key
         )
+
+    def sftp_environ(self) -> dict[str, str]:
+        """Where the SFTP server's users are, for `etl provision`, and how schools reach it, for their guides."""
+        return {
+            "ETL_SFTP_KEYS": str(self.sftp.key_folder),
+            "ETL_SFTP_HOST": HOST,
+            "ETL_SFTP_PORT": str(self.sftp.port),
+            "ETL_SFTP_FINGERPRINT": fingerprint(self.sftp.host_key),
+        }
 
     def environ(self) -> dict[str, str]:
         """Variables for every process that uses the stack: the database, and Airflow's connections."""
@@ -174,19 +186,11 @@ class Stack:
         return {
             "ETL_DATABASE_URL": self.etl_database_url,
             "ETL_ENVIRONMENT": "development",
-            **self._sftp_address(),
+            **self.sftp_environ(),
             # rclone keeps an upload's checksum and answers it to a part of the object, too
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
             **{f"AIRFLOW_CONN_{n.upper()}": json.dumps(c) for n, c in connections.items()},
-        }
-
-    def _sftp_address(self) -> dict[str, str]:
-        """What guides for schools say of the server."""
-        return {
-            "ETL_SFTP_HOST": HOST,
-            "ETL_SFTP_PORT": str(self.sftp.port),
-            "ETL_SFTP_FINGERPRINT": fingerprint(self.sftp.host_key),
         }
 
     def __enter__(self) -> Stack:

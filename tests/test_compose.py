@@ -86,14 +86,14 @@ def test_every_etl_command_and_every_script_exists() -> None:
                 assert (REPO / word).is_file(), word
 
 
-def test_every_mounted_path_exists_and_is_read_only() -> None:
+def test_every_mounted_path_exists_and_is_read_only_but_for_a_person_s_commands() -> None:
     volumes = compose()["volumes"]
     for name, one in SERVICES.items():
         for volume in one.get("volumes", ()):
             source, target, *mode = volume.split(":")
             if source.startswith("./"):
                 assert (REPO / source).exists(), volume
-                assert mode == ["ro"], volume
+                assert mode == ([] if name == "etl" else ["ro"]), volume
             else:
                 assert source in volumes, volume
             assert target.startswith("/"), (name, volume)
@@ -152,7 +152,7 @@ def test_connections_are_what_the_environments_ask_for() -> None:
 
 def test_every_service_that_stays_up_has_a_health_check_and_ours_have_no_rights() -> None:
     for name, one in SERVICES.items():
-        assert name == "init" or "healthcheck" in one, name
+        assert name in ("init", "etl") or "healthcheck" in one, name
         assert "no-new-privileges:true" in one["security_opt"], name
         assert "privileged" not in one and one.get("user") != "root", name
         if "build" not in one:
@@ -203,7 +203,7 @@ def the_composer() -> list[str] | None:
     return None
 
 
-@pytest.mark.parametrize("profile", ["", "celery"])
+@pytest.mark.parametrize("profile", ["", "celery", "tools"])
 def test_compose_itself_accepts_the_file(profile: str, tmp_path: Path) -> None:
     composer = the_composer()
     if composer is None:  # then the file must at least be YAML with every service whole
@@ -226,6 +226,17 @@ def test_compose_itself_accepts_the_file(profile: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert missing.returncode != 0
     assert "set it in .env" in missing.stderr
+
+
+def test_a_person_s_commands_write_the_keys_that_the_sftp_server_reads() -> None:
+    etl, sftp = OURS["etl"], OURS["sftp"]
+    folder = etl["environment"]["ETL_SFTP_KEYS"]
+    [of_etl] = [v.split(":")[0] for v in etl["volumes"] if v.split(":")[1] == folder]
+    read_from = words_of(sftp["command"])[words_of(sftp["command"]).index("--keys") + 1]
+    [of_sftp] = [v.split(":")[0] for v in sftp["volumes"] if v.split(":")[1] == read_from]
+    assert of_etl == of_sftp
+    assert etl["profiles"] == ["tools"]
+    assert etl["environment"].keys() > SERVICES["scheduler"]["environment"].keys()
 
 
 def login(keys: Path, roots: Path, user: str, offered: str) -> subprocess.CompletedProcess[str]:

@@ -9,12 +9,15 @@ import typer
 from etl_lib.cli.check import check, schema
 from etl_lib.cli.decide import approve, refuse
 from etl_lib.cli.docs import docs
+from etl_lib.cli.doctor import doctor
 from etl_lib.cli.guide import guide
 from etl_lib.cli.many import many
 from etl_lib.cli.migrate import migrate
+from etl_lib.cli.provision import provision
 from etl_lib.cli.read import read
 from etl_lib.cli.reconcile import expire, reconcile
 from etl_lib.cli.replay import replay
+from etl_lib.cli.retire import retire
 from etl_lib.cli.roles import roles
 from etl_lib.cli.run import run
 from etl_lib.cli.test import test
@@ -43,6 +46,9 @@ app.command()(expire)
 app.command()(roles)
 app.command()(approve)
 app.command()(refuse)
+app.command()(provision)
+app.command()(doctor)
+app.command()(retire)
 app.add_typer(many, name="many")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from etl_lib.config.entity import Model, Name
 
@@ -33,6 +33,42 @@ class SftpAddress(Model):
     )
 
 
+class Provisioning(Model):
+    """Where the schools' SFTP users are made."""
+
+    kind: Literal["transfer_family", "local"] = Field(
+        description="AWS Transfer Family before S3, or a folder of key files that rclone's server reads."
+    )
+    region: str | None = Field(None, description="transfer_family: the AWS region.")
+    server: str | None = Field(
+        None,
+        description="transfer_family: the server's id, or its tag `Name`, as Terraform sets it.",
+    )
+    role: str | None = Field(
+        None, description="transfer_family: name of the IAM role that the server takes for a user."
+    )
+    kms_key: str | None = Field(
+        None, description="transfer_family: alias or id of the KMS key that encrypts the bucket."
+    )
+    keys: str | None = Field(
+        None,
+        description="local: the folder of `<client_id>.pub`, from the folder above `include/`.",
+    )
+
+    @model_validator(mode="after")
+    def has_what_its_kind_needs(self) -> Self:
+        """Each kind has keys of its own, all of them and none of the other's."""
+        own = {"transfer_family": ("region", "server", "role", "kms_key"), "local": ("keys",)}
+        for kind, names in own.items():
+            given = [name for name in names if getattr(self, name) is not None]
+            if kind == self.kind and len(given) < len(names):
+                missing = ", ".join(f"`{name}`" for name in names if name not in given)
+                raise ValueError(f"`kind: {kind}` needs {missing}")
+            if kind != self.kind and given:
+                raise ValueError(f"`{given[0]}` belongs to `kind: {kind}`")
+        return self
+
+
 class Environment(Model):
     """One of development, staging, production (or a name of your own)."""
 
@@ -44,6 +80,9 @@ class Environment(Model):
         None, description="Where schools upload; ETL_SFTP_HOST, _PORT and _FINGERPRINT win over it."
     )
     support: str | None = Field(None, description="Mail address to which schools write.")
+    provisioning: Provisioning | None = Field(
+        None, description="Where `etl provision` makes the schools' SFTP users."
+    )
     clients: Literal["all"] | tuple[str, ...] = "all"
     history_days: int = Field(
         90, ge=1, description="How long runs can be undone; before-images go by whole months."

@@ -745,6 +745,10 @@ class Mapping(Model):
     calendar: SchoolCalendar = Field(
         SchoolCalendar(), description="On which days the school sends."
     )
+    retention: Literal["keep", "erase"] | None = Field(
+        None,
+        description="What becomes of the data when the client leaves (`etl retire`); none: to be said then.",
+    )
     feeds: dict[Name, Feed] = Field(
         description="The school's kinds of files.",
     )

@@ -51,19 +51,30 @@ def migrate_if_needed(url: str, entities: Mapping[str, Entity]) -> list[str]:
 
     Gives the changes made, in words. Raises what `migrate` raises.
     """
-    digest = hashlib.sha256(SCHEMA_FILE.read_bytes())
-    for entity in entities.values():
-        digest.update(entity.model_dump_json().encode())
+    digest = _digest(entities)
     with connected(url) as connection:
-        if _is_migrated(connection, digest.hexdigest()):
+        if _is_migrated(connection, digest):
             return []
         lock_migration(connection)
-        if _is_migrated(connection, digest.hexdigest()):  # by the one that held the lock
+        if _is_migrated(connection, digest):  # by the one that held the lock
             return []
         changes = migrate(connection, entities)
         # older models stay known: two releases side by side do not migrate to and fro
-        connection.execute("INSERT INTO etl.migration VALUES (%s)", (digest.hexdigest(),))
+        connection.execute("INSERT INTO etl.migration VALUES (%s)", (digest,))
         return changes
+
+
+def is_migrated(url: str, entities: Mapping[str, Entity]) -> bool:
+    """Whether the tables have been made from this very model; changes nothing."""
+    with connected(url) as connection:
+        return _is_migrated(connection, _digest(entities))
+
+
+def _digest(entities: Mapping[str, Entity]) -> str:
+    digest = hashlib.sha256(SCHEMA_FILE.read_bytes())
+    for entity in entities.values():
+        digest.update(entity.model_dump_json().encode())
+    return digest.hexdigest()
 
 
 def _is_migrated(connection: Connection, digest: str) -> bool:

@@ -25,6 +25,9 @@ class Act(StrEnum):
     RERUN = "rerun"
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
+    PROVISION = "provision"  # its SFTP user or keys were made or changed
+    REVOKE = "revoke"
+    RETIRE = "retire"  # the client has left; `text` says what was kept or erased, in numbers
 
 
 def record_act(

@@ -1,1 +1,1 @@
-"""Brings a new school in: what its files are, what it is told, and what its sample must give."""
+"""Everything about beginning with a client, keeping its connection right, and ending it."""
