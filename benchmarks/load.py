@@ -1,14 +1,16 @@
 """CPU, time, memory and WAL of whole loads into PostgreSQL, as ratios to its peers in interleaved rounds.
 
-Run as `python -m benchmarks.load`. A run of all of it takes an hour and keeps its results after each
-size; what it has measured lies in `.local`, and a run that was stopped goes on there.
+Run as `python -m benchmarks.load`. A run of all of it takes the better part of an hour and keeps its
+results after each size; what it has measured lies in `.local`, and a run that was stopped goes on there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -110,6 +112,7 @@ def main(
     venvs: Annotated[Path | None, typer.Option(help="Keep the peers' environments here, for a next time.")] = None,
 ) -> None:  # fmt: skip
     """Measure, print the tables, and keep the results when no part was chosen."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and stop the server as well
     whole = not (rows or only or rounds)
     if anew:
         STATE.unlink(missing_ok=True)
@@ -139,6 +142,8 @@ def main(
                 title = "Whole loads, from CSV to PostgreSQL"
                 how = _HOW.format(commit=memory.commit)
                 keep("load", title, how, figures_of(memory.measured), tables_of(memory.measured))
+    if whole:
+        STATE.unlink()  # the next run measures anew
 
 
 def _show(measured: Measured) -> None:
@@ -150,10 +155,18 @@ def _show(measured: Measured) -> None:
 
 
 def _commit() -> str:
-    """The state of the project that is measured; what another one took is of no use."""
-    command = ["git", "-C", str(REPO), "describe", "--always", "--dirty", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """The state of the project that is measured, but for what this writes; figures of another are of no use."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(REPO), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    where = ("--", ".", ":!docs", ":!benchmarks/results")
+    changed = git("status", "--porcelain", *where) and git("diff", "HEAD", *where)
+    mark = (
+        f", changed since ({hashlib.sha256(changed.encode()).hexdigest()[:8]})" if changed else ""
+    )
+    return git("rev-parse", "--short", "HEAD") + mark
 
 
 def _programs(stack: ExitStack, venvs: Path | None) -> dict[str, Path]:

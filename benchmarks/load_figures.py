@@ -234,7 +234,7 @@ def _table(measured: Measured, rows: int) -> Table:
         for system in systems
         if measured.of(rows, system, case)
     ]
-    return Table(f"{rows:,} rows, median of {rounds} rounds", _HEADS, lines)
+    return Table(f"{rows:,} rows; medians, rounds: {rounds}", _HEADS, lines)
 
 
 def _line(measured: Measured, rows: int, case: str, system: str) -> list[str]:

@@ -173,18 +173,20 @@ def _postmaster(data: Path) -> int:
 
 def _cpu_s(postmaster: int) -> float:
     """Of the server's first process, of all its children, and of those that have ended."""
-    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    own = _ticks(postmaster)
-    return _TICK_S * (sum(own) + sum(sum(_ticks(int(child))) for child in children))
+    while True:
+        text = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
+        family = [*(int(child) for child in text.split()), postmaster]
+        try:
+            ticks = [_ticks(process) for process in family]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # one has just ended: it is in its parent's figures only now
+        return _TICK_S * sum(ticks)
 
 
-def _ticks(process: int) -> list[int]:
-    """utime, stime, cutime, cstime of a process; none of one that has ended meanwhile."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text()
-    except FileNotFoundError:
-        return []
-    return [int(field) for field in text.rpartition(")")[2].split()[11:15]]
+def _ticks(process: int) -> int:
+    """User and system time of a process and of its children that have ended, in ticks of the clock."""
+    text = Path(f"/proc/{process}/stat").read_text()
+    return sum(int(field) for field in text.rpartition(")")[2].split()[11:15])
 
 
 def _one(connection: psycopg.Connection[Any], query: str, given: tuple[Any, ...] = ()) -> Any:

@@ -32,7 +32,8 @@ def spend(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Clie
     """Run the command to its end, its output into `log`; raises GivesUpError.
 
     Memory is the larger of two: the largest resident set of any one of the processes, which the kernel
-    keeps, and the largest sum of their proportional sets, looked at five times a second.
+    keeps, and, while there are several, the largest sum of their proportional sets, looked at five times
+    a second.
     """
     with log.open("wb") as out:
         begun = time.monotonic()
@@ -44,10 +45,15 @@ def spend(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Clie
         seen_kb = [0]
         watcher = threading.Thread(target=_watch, args=(process.pid, ended, seen_kb))
         watcher.start()
-        _, status, used = os.wait4(process.pid, 0)
-        wall_s = time.monotonic() - begun
-        ended.set()
-        watcher.join()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:  # stopped while it waits: what it has started goes with it
+            process.kill()
+            raise
+        finally:
+            wall_s = time.monotonic() - begun
+            ended.set()
+            watcher.join()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise GivesUpError(log.read_text(errors="replace")[-2000:])
@@ -57,7 +63,9 @@ def spend(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Clie
 
 def _watch(process: int, ended: threading.Event, seen_kb: list[int]) -> None:
     while not ended.wait(_LOOK_EVERY_S):
-        seen_kb[0] = max(seen_kb[0], sum(_pss_kb(one) for one in family(process)))
+        several = family(process)
+        if len(several) > 1:  # of one the kernel knows better, and looking costs the client time
+            seen_kb[0] = max(seen_kb[0], sum(_pss_kb(one) for one in several))
 
 
 def family(process: int) -> list[int]:
