@@ -279,7 +279,7 @@ class _Bench:
                 typer.echo(
                     f"{school.rows:,} rows, round {number}, {system.name}, {case}: "
                     f"{load.client_s:.2f} + {load.server_s:.2f} s CPU, {load.wall_s:.1f} s, {load.peak_mb:.0f} MB, "
-                    f"WAL {load.wal_bytes / 1e6:.1f} MB ({load.image_bytes / 1e6:.1f} of images)", err=True,
+                    f"WAL {load.wal_bytes / 1e6:.1f} MB ({(load.image_bytes or 0) / 1e6:.1f} images)", err=True,
                 )  # fmt: skip
                 yield load
         self.server.drop(_CLIENT)

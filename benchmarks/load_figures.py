@@ -37,7 +37,7 @@ class Load:
     wall_s: float
     peak_mb: float
     wal_bytes: int
-    image_bytes: int
+    image_bytes: int | None  # None: not known any more
 
     @property
     def cpu_s(self) -> float:
@@ -85,10 +85,11 @@ class Measured:
         return statistics.median(ratios) if ratios else None
 
     def middle(
-        self, rows: int, system: str, case: str, what: Callable[[Load], float]
+        self, rows: int, system: str, case: str, what: Callable[[Load], float | None]
     ) -> float | None:
-        """The median of the rounds; None when there are none."""
-        found = [what(one) for one in self.of(rows, system, case)]
+        """The median of the rounds that know it; None when there are none."""
+        values = [what(one) for one in self.of(rows, system, case)]
+        found = [value for value in values if value is not None]
         return statistics.median(found) if found else None
 
     @property
@@ -241,6 +242,8 @@ def _line(measured: Measured, rows: int, case: str, system: str) -> list[str]:
     def middle(what: Callable[[Load], float]) -> float:
         return measured.middle(rows, system, case, what) or 0.0
 
+    images = measured.middle(rows, system, case, lambda one: one.image_bytes)
+
     ratio = measured.ratio(rows, case, (system,))
     peak_mb = max(one.peak_mb for one in measured.of(rows, system, case))
     return [
@@ -248,5 +251,5 @@ def _line(measured: Measured, rows: int, case: str, system: str) -> list[str]:
         f"{middle(lambda one: one.client_s):.2f}", f"{middle(lambda one: one.server_s):.2f}",
         "" if ratio is None or system == OURS else f"{ratio:.2f}x",
         f"{middle(lambda one: one.wall_s):.1f}", f"{peak_mb:.0f} MB",
-        f"{middle(lambda one: one.wal_bytes) / 1e6:.1f}", f"{middle(lambda one: one.image_bytes) / 1e6:.1f}",
+        f"{middle(lambda one: one.wal_bytes) / 1e6:.1f}", "not known" if images is None else f"{images / 1e6:.1f}",
     ]  # fmt: skip

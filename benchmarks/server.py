@@ -117,10 +117,10 @@ class Server:
         with psycopg.connect(self.url(database)) as connection:
             return str(_one(connection, query))
 
-    def written(self, since: Reading, until: Reading) -> tuple[int, int]:
+    def written(self, since: Reading, until: Reading) -> tuple[int, int | None]:
         """Bytes of WAL between two readings, and how many of them are images of whole pages.
 
-        To be asked before the next checkpoint, after which the WAL may be gone.
+        To be asked before the next checkpoint; None when one has come by itself and the WAL is gone.
         """
         query = "SELECT pg_wal_lsn_diff(%s, %s)"
         whole = int(_one(self.admin, query, (until.wal_at, since.wal_at)))
@@ -130,7 +130,7 @@ class Server:
         command = [str(self.programs / "pg_waldump"), "--stats", "-p", str(self.folder / "pg_wal")]
         command += ["-s", since.wal_at, "-e", until.wal_at]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return whole, images_of(done.stdout)
+        return whole, None if done.returncode else images_of(done.stdout)
 
 
 def images_of(stats: str) -> int:
