@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-fleet bench-pollock bench-corpora lock schemas clean help
+.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-load bench-fleet bench-pollock bench-corpora lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,13 +47,16 @@ check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter;
 	$(BIN)/etl test --all
 	$(NPM) run check
 
-bench: bench-view bench-reader  ## measure both, and write docs/benchmarks.md (takes minutes)
+bench: bench-view bench-reader bench-load bench-fleet  ## measure all four, and write docs/benchmarks.md (takes hours)
 
 bench-view: $(VENV)/.ready $(VIEW)  ## the view on a year of 500 clients
 	$(BIN)/python -m benchmarks.view $(ARGS)
 
 bench-reader: $(VENV)/.ready  ## the reader against pyarrow, duckdb, polars, pandas
 	$(BIN)/python -m benchmarks.reader $(ARGS)
+
+bench-load: $(VENV)/.ready  ## whole loads against COPY + MERGE, dlt, sling and others: ARGS="--rows 100000 --rounds 1"
+	$(BIN)/python -m benchmarks.load $(ARGS)
 
 bench-fleet: $(VENV)/.ready $(VIEW)  ## 500 mappings in a running Airflow (takes an hour)
 	$(BIN)/python -m benchmarks.fleet $(ARGS)
