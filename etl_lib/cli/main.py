@@ -11,6 +11,7 @@ from etl_lib.cli.decide import approve, refuse
 from etl_lib.cli.docs import docs
 from etl_lib.cli.many import many
 from etl_lib.cli.migrate import migrate
+from etl_lib.cli.new import new
 from etl_lib.cli.read import read
 from etl_lib.cli.reconcile import expire, reconcile
 from etl_lib.cli.replay import replay
@@ -25,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(new)
 app.command()(check)
 app.command()(schema)
 app.command()(docs)

@@ -1,0 +1,208 @@
+"""A Suggestion as the text of a mapping: small, ordered, with a comment only where a decision is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from etl_lib.config.entity import LOAD_ORDER
+from etl_lib.onboarding.fills import Proposal
+from etl_lib.onboarding.suggest import DEFAULT_DATE_FORMAT, FeedSuggestion, Suggestion
+
+_SCHEMA = "# yaml-language-server: $schema=../schemas/mapping.schema.json"
+_WIDTH = 110
+
+
+@dataclass(frozen=True)
+class About:
+    """What no file says of a school: its name, who is responsible on our side, and where it is."""
+
+    client: str
+    owner: str
+    timezone: str
+    contacts: tuple[str, ...] = ()
+
+
+def mapping_text(suggestion: Suggestion, about: About) -> str:
+    """The mapping file's text; passes `etl check`. No value of a pupil is in it, only codes."""
+    return "\n".join(_lines(suggestion, about)) + "\n"
+
+
+def _lines(suggestion: Suggestion, about: About) -> Iterator[str]:
+    yield _SCHEMA
+    if suggestion.template:
+        yield f"extends: {suggestion.template}"
+    yield f"client: {_flow(about.client)}"
+    if not suggestion.template:
+        yield f"sis: {_flow(suggestion.sis)} # how people call the system that writes these files"
+    yield f"owner: {_flow(about.owner)}"
+    if about.contacts:
+        yield f"contacts: {_flow(list(about.contacts))}"
+    yield f"timezone: {about.timezone}"
+    if suggestion.date_in_names != DEFAULT_DATE_FORMAT:
+        yield f"delivery: {{date_format: {_flow(suggestion.date_in_names)}}}"
+    values: dict[str, Any] = {}
+    if suggestion.null_tokens:
+        values["null_tokens"] = list(suggestion.null_tokens)
+    if suggestion.date_formats:
+        values["date_formats"] = list(suggestion.date_formats)
+    if values:
+        yield f"values: {_flow(values)}"
+    ranked = _precedence(suggestion.feeds) if not suggestion.template else {}
+    if ranked:
+        yield "precedence:"
+        yield from (f"  {entity}: {_flow(names)}" for entity, names in ranked.items())
+    feeds = [list(_feed(feed, suggestion)) for feed in suggestion.feeds]
+    absent = [f"  {name}: {{required: false}} # not among the samples" for name in suggestion.absent]
+    if any(feeds) or absent:
+        yield "feeds:"
+        yield from absent
+        yield from (line for feed in feeds for line in feed)
+    for fault in suggestion.unread:
+        yield f"# Not read: {_comment(str(fault))}"
+
+
+def _feed(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
+    """The feed's part of the file; nothing when the template says all of it."""
+    lines = list(_keys_of_feed(feed, suggestion))
+    if lines:
+        yield f"  {feed.name}:"
+        yield from lines
+
+
+def _keys_of_feed(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
+    if feed.file:
+        yield f"    file: {_flow(feed.file[0] if len(feed.file) == 1 else list(feed.file))}"
+    if feed.member:
+        yield f"    member: {_flow(feed.member)}"
+    if feed.allow_empty:
+        yield "    allow_empty: true # the sample has a header and no row"
+    if feed.match and feed.match.aliases:
+        yield "    columns:"
+        for column, header in feed.match.aliases.items():
+            yield f"      {_key(column)}: {{aliases: {_flow(header)}}}"
+    entities = list(_entities(feed, suggestion))
+    if entities:
+        yield "    entities:"
+        yield from entities
+    elif feed.is_own:
+        yield "    entities: {} # nothing is sure enough yet; see below"
+    if feed.is_own and feed.reading.unmapped and not _is_plain(feed):
+        yield f"    # no field for: {_comment(', '.join(feed.reading.unmapped))}"
+    yield from (line for line in _left_open(feed))
+
+
+def _is_plain(feed: FeedSuggestion) -> bool:
+    return not feed.reading.unmapped
+
+
+def _entities(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
+    codes: dict[str, list[Proposal]] = {}
+    for proposal in feed.more_codes:
+        codes.setdefault(proposal.entity, []).append(proposal)
+    for entity in LOAD_ORDER:
+        made = feed.reading.fills.get(entity, [])
+        asked = [
+            (column, p) for column, found in feed.reading.open.items() for p in found[:1] if p.entity == entity
+        ]
+        in_place = [(column, p) for column, p in asked if made or (feed.match and entity in _known(feed))]
+        lines = [line for p in made for line in _proposal(p)]
+        lines += [line for p in codes.get(entity, []) for line in _proposal(p)]
+        lines += [line for column, p in in_place for line in _asked(column, p)]
+        if not any(not line.lstrip().startswith("#") for line in lines):
+            yield from (line.replace("          #", "      #", 1) for line in lines)
+            continue
+        yield f"      {entity}:"
+        if feed.is_own and (scope := _scope(entity, made, suggestion)):
+            yield f"        scope_by: {scope}"
+        yield "        columns:"
+        yield from lines
+
+
+def _known(feed: FeedSuggestion) -> set[str]:
+    return {*feed.reading.fills, *(p.entity for p in feed.more_codes)}
+
+
+def _scope(entity: str, made: Sequence[Proposal], suggestion: Suggestion) -> str:
+    """Within which term absence deletes, where that is known."""
+    fields = {p.field for p in made}
+    if entity in ("enrollment", "section_staff") and "section_id" in fields:
+        sections = [
+            p
+            for feed in suggestion.feeds
+            for p in feed.reading.fills.get("section", [])
+            if p.field == "term_id"
+        ]
+        return "section_id.term_id" if sections else ""
+    return "term_id" if entity == "program_enrollment" and "term_id" in fields else ""
+
+
+def _proposal(proposal: Proposal) -> Iterator[str]:
+    """The lines of one field; long maps stand below each other."""
+    comment = f" # {_comment(proposal.owed)}" if proposal.owed else ""
+    one_line = f"          {proposal.field}: {_flow(proposal.rule)}"
+    if len(one_line) <= _WIDTH or not isinstance(proposal.rule, dict):
+        yield one_line + comment
+    else:
+        yield f"          {proposal.field}:{comment}"
+        for key, value in proposal.rule.items():
+            yield f"            {key}: {_flow(value)}"
+    if proposal.unknown:
+        said = ", ".join(_flow(value) for value in proposal.unknown)
+        yield f"          # {proposal.field}: what do these codes mean? Until then their rows are rejected: {said}"
+
+
+def _asked(column: str, proposal: Proposal) -> Iterator[str]:
+    yield (
+        f"          # {proposal.field}: {_flow(proposal.rule)}"
+        f" # {proposal.confidence:.2f}: {_comment(proposal.reason)}"
+    )
+
+
+def _left_open(feed: FeedSuggestion) -> Iterator[str]:
+    """Candidates of entities that the feed does not fill yet."""
+    shown = {*feed.reading.fills, *_known(feed)}
+    for column, found in feed.reading.open.items():
+        for proposal in found[:1]:
+            if proposal.entity not in shown:
+                yield (
+                    f"    # {proposal.entity}.{proposal.field}: {_flow(proposal.rule)}"
+                    f" # {proposal.confidence:.2f}: {_comment(proposal.reason)}"
+                )
+
+
+def _precedence(feeds: Sequence[FeedSuggestion]) -> Mapping[str, list[str]]:
+    """For each entity with a field that several feeds write, those feeds: those about it first."""
+    writers: dict[tuple[str, str], list[str]] = {}
+    of: dict[str, list[str]] = {}
+    for feed in feeds:
+        for entity, made in feed.reading.fills.items():
+            of.setdefault(entity, []).append(feed.name)
+            for proposal in made:
+                if proposal.field != f"{entity}_id":
+                    writers.setdefault((entity, proposal.field), []).append(feed.name)
+    shared = {entity for (entity, _), names in writers.items() if len(names) > 1}
+    subjects = {feed.name: feed.reading.subject for feed in feeds}
+    return {
+        entity: sorted(of[entity], key=lambda name: subjects[name] != entity)
+        for entity in LOAD_ORDER
+        if entity in shared
+    }
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False)
+    return text.strip().removesuffix("\n...").removesuffix("...").strip()
+
+
+def _key(name: str) -> str:
+    return _flow(name)
+
+
+def _comment(text: str) -> str:
+    """A text that can stand behind a hash: one line, nothing that is not seen."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
