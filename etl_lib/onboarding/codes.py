@@ -69,7 +69,7 @@ class Codes:
                 unknown.append(value)
         allowed = {mine for mine in found.values()}
         as_is = not unknown and all(value.casefold() == mine for value, mine in found.items())
-        if not unknown and len(allowed) == len(found):  # every code is known, none for the same thing twice
+        if not unknown and len(allowed) == len(found) > 1:  # every code is known, none for the same thing twice
             guessed = []
         share = rows / content.filled if content.filled else 0.0
         return CodeMap(_folded_once(found), tuple(unknown), as_is, share, tuple(guessed))

@@ -498,7 +498,10 @@ class _Filled:
         if entity == "person_role":
             return self._is_role_known() and self._key("person") is not None and self._person_is_here()
         if entity == "section_staff":
-            return self.table.staff is not None and self._key("section") is not None and self.subject == "section"
+            has_teacher = self.table.staff is not None or (
+                self.table.persona in _TEACHING and ("person", "person_id") in self.table.chosen
+            )
+            return has_teacher and self._key("section") is not None and self.subject == "section"
         if entity == "program_enrollment":
             persona = self.table.persona in (None, "student")
             here = self.subject in ("person", "enrollment", "program_enrollment")
@@ -577,8 +580,14 @@ class _Filled:
                 continue
             if entity != self.subject and not self._belongs(entity, column):
                 continue
+            if (entity, name) == ("person", "display_number") and self._is_key_of_person(column):
+                continue  # the same column twice says nothing more
             made.append(self._of_column(entity, name, column, meaning))
         return made
+
+    def _is_key_of_person(self, column: str) -> bool:
+        key = self._key("person")
+        return key is not None and column in key.columns
 
     def _belongs(self, entity: str, column: str) -> bool:
         """Whether the column says one thing of each key: else it is not the entity's."""
@@ -619,7 +628,7 @@ class _Filled:
         name = _NAME_FIELDS.get(entity)
         if name and name not in there and (found := self._stand_in(entity)):
             made.append(self._proposal(entity, name, *found, SURE, "the file has no other name for it",
-                                       owed="no column is its name"))  # fmt: skip
+                                       owed="the file has no other name for it"))  # fmt: skip
         return made
 
     def _stand_in(self, entity: str) -> tuple[Any, tuple[str, ...]] | None:

@@ -17,6 +17,7 @@ SURE = 0.90  # from here on nobody is asked
 _EXACT, _SAME_WORDS, _SAME_REST, _BARE, _SLIP, _ONE_MORE, _PART = 0.97, 0.95, 0.93, 0.92, 0.91, 0.75, 0.5
 _CONTRADICTED, _SECOND = 0.6, 0.85
 # Words that make another thing of what they stand beside.
+_YES_MEANS_ACTIVE = frozenset({"active", "enabled", "current"})
 _TURNING = frozenset(
     "personal home parent guardian emergency secondary alternate alternative previous prior former old new "
     "mother father spouse sibling advisor counselor principal admin billing mailing permanent local due "
@@ -96,13 +97,15 @@ class Lexicon:
         """
         if FORBIDDEN_COLUMN.search(header):
             return []
-        texts = [header, *([header[len(prefix) :]] if prefix and header.startswith(prefix) else [])]
-        if "." in header:
-            texts.append(header.rpartition(".")[2])
+        texts = [header]
+        if not any(one.exact for one in self._by_name(header)):
+            texts += [header[len(prefix) :]] if prefix and header.startswith(prefix) else []
+            texts += [header.rpartition(".")[2]] if "." in header else []
         found: dict[tuple[str, str], Meaning] = {}
         for penalty, text in enumerate(texts):
             for meaning in self._by_name(text):
-                judged = self._judged(replace(meaning, confidence=meaning.confidence - 0.01 * penalty), content)
+                lowered = replace(meaning, confidence=meaning.confidence - 0.01 * penalty)
+                judged = self._judged(lowered, content, header)
                 key = (meaning.entity, meaning.field)
                 if key not in found or judged.confidence > found[key].confidence:
                     found[key] = judged
@@ -129,9 +132,13 @@ class Lexicon:
             alone = len(self.claims[tuple(sorted(name.words))]) == 1
             specific = (has_noun or alone) and words != ("id",)
             who = persona if name.entity == "person" else None
+            if words == ("id",):  # the row's own id, or the number on a card where the row has another
+                score, exact = (_SAME_REST if name.field == f"{name.entity}_id" else _BARE), True
+            else:
+                exact = score == _EXACT
             yield Meaning(
                 name.entity, name.field, score - 0.001 * min(name.rank, 15), how, specific, who,
-                exact=score == _EXACT,
+                exact=exact,
             )  # fmt: skip
 
     def _score(self, name: _Name, whole: str, words: tuple[str, ...]) -> tuple[float, str]:
@@ -156,9 +163,15 @@ class Lexicon:
             return _ONE_MORE, f"`{name.text}` with one more word"
         return 0.0, ""
 
-    def _judged(self, meaning: Meaning, content: Content) -> Meaning:
+    def _judged(self, meaning: Meaning, content: Content, header: str) -> Meaning:
         """The meaning as the values make it: likelier, as it was, or hardly possible."""
         verdict, why = self.fits(meaning.entity, meaning.field, content)
+        of = self.field(meaning.entity, meaning.field)
+        words = set(self.words(header))
+        if of.type == "enum" and content.yes_no and not words & _YES_MEANS_ACTIVE and verdict > 0:
+            verdict, why = -1, "its codes may mean either"
+        if meaning.field == "person_id" and words <= self.personas.keys() and not _mostly_digits(content):
+            verdict, why = -1, "the values are no ids"
         if verdict < 0:
             return replace(
                 meaning,
@@ -166,7 +179,8 @@ class Lexicon:
                 reason=f"{meaning.reason}, but {why}",
             )
         if verdict > 0:
-            lifted = _BARE if meaning.confidence >= _ONE_MORE else meaning.confidence
+            certain = meaning.field == "email" and meaning.confidence >= _ONE_MORE - 0.02
+            lifted = _BARE if certain else meaning.confidence
             return replace(
                 meaning,
                 confidence=max(min(meaning.confidence + 0.01, 0.99), lifted),
@@ -214,6 +228,8 @@ class Lexicon:
         dates = content.dates
         if of.type == "id" and dates and content.integers < 1.0:
             return -1, "the values are dates"
+        if name == "person_id" and content.has_words and _share_of_spaced(content) > 0.3:
+            return -1, "the values are names"
         return 0, ""
 
     def _fields(self) -> list[tuple[str, str, list[str]]]:
@@ -247,7 +263,8 @@ class Lexicon:
 
     def _name(self, entity: str, field_name: str, text: str, rank: int) -> _Name:
         words = self.words(text)
-        rest = without(words, self.nouns[entity])
+        special = self.field(entity, field_name).references is not None  # a parent is not what it is a parent of
+        rest = () if special else without(words, self.nouns[entity])
         return _Name(entity, field_name, text, squeezed(text), words, rest, rank)
 
 
@@ -290,6 +307,11 @@ def _fits_text(name: str, content: Content) -> tuple[int, str]:
         if name == "full_name" and _share_of_spaced(content) < 0.3:
             return -1, "the values are single words"
     return 0, ""
+
+
+def _mostly_digits(content: Content) -> bool:
+    looked = content.values[:2_000]
+    return sum(any(sign.isdigit() for sign in value) for value in looked) * 2 > len(looked)
 
 
 def _share_of_spaced(content: Content) -> float:

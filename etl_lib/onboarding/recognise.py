@@ -19,7 +19,7 @@ _ANY_ZIP = "*.zip"
 _BY_NAME = 3.0  # what a file name that fits is worth, in columns that no other template knows
 _USUAL = 0.2  # what a column is worth whose name any school may have
 _LEAST_OWN = 2.0  # so many telling columns make a feed without a file name that fits
-_LEAST_OF_ALL = 3.0
+_LEAST_OF_ALL, _LEAST_TELLING = 3.0, 4
 _MOST_FAMILIAR = 0.6  # of a file of usual names so many columns must be the feed's
 
 
@@ -28,7 +28,8 @@ class FeedMatch:
     """A sample as the file of a template's feed.
 
     `by_name`: the template's own patterns take the file. `aliases`: columns of the template to the
-    headers under which they come here. `known`: the headers that the feed reads under its own names.
+    headers under which they come here. `known`: the headers that the feed reads under its own names;
+    `telling`: how many of them are more than the usual names that any school may have.
     """
 
     feed: str
@@ -37,6 +38,12 @@ class FeedMatch:
     known: tuple[str, ...]
     aliases: dict[str, str]
     score: float
+    telling: int
+
+    @property
+    def is_familiar(self) -> bool:
+        """Whether most of the file's columns are the feed's."""
+        return len(self.known) >= _MOST_FAMILIAR * len(self.sample.headers)
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ class Fingerprints:
             ]
             if fitting:
                 matches.append(max(fitting, key=lambda match: match.score))
+        if sum(match.telling for match in matches) < _LEAST_TELLING:  # only usual names: nearly all must fit
+            matches = [match for match in matches if match.is_familiar]
         matches = list(_one_form_each(matches))
         fed = {match.feed for match in matches}
         absent = tuple(n for n, feed in resolved.mapping.feeds.items() if feed.required and n not in fed)
@@ -126,14 +135,15 @@ class Fingerprints:
         score = sum(self._weights[folded(header)] for header in known)
         if not by_name and score < _LEAST_OWN:
             return None
-        is_usual = sum(self._weights[folded(header)] > _USUAL for header in known) < 2
-        if is_usual and (not by_name or len(known) < _MOST_FAMILIAR * len(sample.headers)):
+        telling = sum(self._weights[folded(header)] > _USUAL for header in known)
+        if telling < _LEAST_OWN and not by_name:
             return None
         aliases = self._aliases(feed, resolved, sample, set(known), set(known.values()))
         there = {*known.values(), *aliases}
         if any(not there & set(group) for group in expected.required):
             return None
-        return FeedMatch(name, sample, by_name, tuple(known), aliases, score + (_BY_NAME if by_name else 0))
+        score += _BY_NAME if by_name else 0
+        return FeedMatch(name, sample, by_name, tuple(known), aliases, score, telling)
 
     def _aliases(
         self, feed: Feed, resolved: ResolvedMapping, sample: Sample, used: set[str], there: set[str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from etl_lib.onboarding.content import Content
 
 MOST_ROWS = 1_000_000  # of a larger sample its beginning says enough
 _MANIFEST = "manifest.csv"
-_SEVERAL_WORDS = re.compile(r"\w[\W_]\w|[a-z][A-Z]")
+_HEADER_WITHIN, _LEAST_NAMES = 20, 3
 
 
 @dataclass(frozen=True)
@@ -167,21 +166,28 @@ def _opened(path: Path, shown: str, known: Sequence[str], rooms: Scratch) -> Ope
     found = guess(path, shown, rooms.new())
     if found.form.header:
         return open_table(path, found.form, found.expected, shown, rooms.new())
-    by_name = Expected({folded(name): name for name in known}, ())
-    # a single word (student, active) may as well be a value
-    telling = {key: name for key, name in by_name.names.items() if _SEVERAL_WORDS.search(name)}
-    try:
-        header = open_table(path, FileFormat(), Expected(telling, ()), shown, rooms.new()).dialect.header
-    except AskTheSchool:
-        header = ()
-    wanted = [cell.strip() for cell in header if cell.strip()]
-    times = Counter(map(folded, wanted))
-    wanted = [name for name in wanted if times[folded(name)] == 1]
-    if sum(folded(name) in by_name.names for name in wanted) * 2 < max(len(header), 3):
+    # cells of a header may be empty: then it is the row most of whose cells are names that are known
+    form = found.form.model_copy(update={"skip_lines": 0})
+    names = _named_row(open_table(path, form, found.expected, shown, rooms.new()), known)
+    if not names:
         text = "No header could be found: which column is which must be said in the mapping."
         raise AskTheSchool.of("FILE_HEADER_NOT_FOUND", text, shown)
-    expected = Expected({folded(name): name for name in wanted}, tuple((name,) for name in wanted))
+    expected = Expected({folded(name): name for name in names}, tuple((name,) for name in names))
     return open_table(path, FileFormat(), expected, shown, rooms.new())
+
+
+def _named_row(opened: OpenedTable, known: Sequence[str]) -> list[str]:
+    """The names of the first row, of those before the table, that is a header for all we know."""
+    folds = {folded(name) for name in known}
+    for batch in opened.reader.batches():
+        for row in batch.slice(0, _HEADER_WITHIN).drop(["_line"]).to_pylist():
+            cells = [cell.strip() for cell in row.values() if cell and cell.strip()]
+            times = Counter(map(folded, cells))
+            names = [cell for cell in cells if times[folded(cell)] == 1]
+            if len(names) >= _LEAST_NAMES and sum(folded(name) in folds for name in names) * 2 > len(names):
+                return names
+        break
+    return []
 
 
 def _content(cells: pa.ChunkedArray) -> Content:

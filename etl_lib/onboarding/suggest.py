@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from etl_lib.config.entity import LOAD_ORDER
 from etl_lib.config.lint import contradict
 from etl_lib.config.mapping import Feed
 from etl_lib.config.project import Project, ResolvedMapping
@@ -303,7 +304,13 @@ def _own_feeds(
         found.append(
             FeedSuggestion(name, file, member, sample, tuple(shown), reading, allow_empty=empty)
         )
-    return found
+    return sorted(found, key=_load_place)
+
+
+def _load_place(feed: FeedSuggestion) -> int:
+    """Feeds stand in the mapping as their entities are loaded."""
+    subject = feed.reading.subject
+    return LOAD_ORDER.index(subject) if subject else len(LOAD_ORDER)
 
 
 def _grouped(samples: Sequence[Sample]) -> list[Sample]:
@@ -480,7 +487,7 @@ def _month_before_day(samples: Sequence[Sample]) -> bool | None:
     votes: Counter[bool] = Counter()
     for sample in samples:
         for content in sample.columns.values():
-            if content.distinct < 2 or (dates := content.dates) is None or dates.unsure:
+            if (dates := content.dates) is None or dates.unsure:
                 continue
             for one in dates.formats:
                 if one[:2] in ("%m", "%d") and "%b" not in one and "%B" not in one:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,20 +84,16 @@ def _keys_of_feed(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]
     if feed.match and feed.match.aliases:
         yield "    columns:"
         for column, header in feed.match.aliases.items():
-            yield f"      {_key(column)}: {{aliases: {_flow(header)}}}"
+            yield f"      {_flow(column)}: {{aliases: {_flow(header)}}}"
     entities = list(_entities(feed, suggestion))
     if entities:
         yield "    entities:"
         yield from entities
     elif feed.is_own:
         yield "    entities: {} # nothing is sure enough yet; see below"
-    if feed.is_own and feed.reading.unmapped and not _is_plain(feed):
+    if feed.is_own and feed.reading.unmapped:
         yield f"    # no field for: {_comment(', '.join(feed.reading.unmapped))}"
     yield from (line for line in _left_open(feed))
-
-
-def _is_plain(feed: FeedSuggestion) -> bool:
-    return not feed.reading.unmapped
 
 
 def _entities(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
@@ -194,13 +191,15 @@ def _precedence(feeds: Sequence[FeedSuggestion]) -> Mapping[str, list[str]]:
 
 
 def _flow(value: Any) -> str:
-    """A value as YAML on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False)
-    return text.strip().removesuffix("\n...").removesuffix("...").strip()
-
-
-def _key(name: str) -> str:
-    return _flow(name)
+    """A value as YAML on one line, quoted in double marks where it must be."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    text = yaml.safe_dump(value, width=10**9, allow_unicode=True).removesuffix("\n").removesuffix("\n...")
+    if not isinstance(value, str) or (text == value and not set(value) & set(",[]{}#")):
+        return text
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _comment(text: str) -> str:
