@@ -12,6 +12,7 @@ from etl_lib.cli.docs import docs
 from etl_lib.cli.many import many
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.new import new
+from etl_lib.cli.preview import preview
 from etl_lib.cli.read import read
 from etl_lib.cli.reconcile import expire, reconcile
 from etl_lib.cli.replay import replay
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(new)
+app.command()(preview)
 app.command()(check)
 app.command()(schema)
 app.command()(docs)

@@ -58,7 +58,9 @@ def new(
     if yes:
         suggestion = suggestion.with_best_guesses()
     elif asks:
-        about, suggestion = _walk_through(about, suggestion, asked=(not name, not owner, not timezone))
+        about, suggestion = _walk_through(
+            about, suggestion, asked=(not name, not owner, not timezone)
+        )
     path.write_text(mapping_text(suggestion, about), encoding="utf-8")
     project.resolve(client)  # what is written passes `etl check`, or says where it does not
     _summary(console, suggestion, counted, project.shown(path), time.monotonic() - begun)
@@ -72,7 +74,11 @@ def _walk_through(
 
     from etl_lib.onboarding.write import About
 
-    texts = ("The school's name?", "Who is responsible on our side?", "Its time zone (America/Chicago)?")
+    texts = (
+        "The school's name?",
+        "Who is responsible on our side?",
+        "Its time zone (America/Chicago)?",
+    )
     given = (about.client, about.owner, about.timezone)
     client, owner, timezone = (
         (questionary.text(text, default=known).ask() or known) if ask else known
@@ -103,7 +109,9 @@ def _summary(
     """What was found and what is left to do."""
     from etl_lib.onboarding.suggest import mapped_columns
 
-    table = Table("file", "rows", "feed", "fills", "columns", "mapped", "open", title=suggestion.sis)
+    table = Table(
+        "file", "rows", "feed", "fills", "columns", "mapped", "open", title=suggestion.sis
+    )
     for feed in suggestion.feeds:
         fills = _filled(feed, suggestion)
         more = f" and {len(feed.samples) - 1} more" if len(feed.samples) > 1 else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from etl_lib.config.entity import Entity, EntityField
 from etl_lib.config.project import ResolvedMapping
+from etl_lib.extract.reader.columns import folded
 from etl_lib.onboarding.content import NO, YES, Content
 from etl_lib.onboarding.words import plain
 
@@ -32,10 +33,15 @@ class CodeMap:
 
 @dataclass(frozen=True)
 class Codes:
-    """Words for values, by entity and field: from the entity files, and from the maps of templates."""
+    """Words for values, by entity and field: from the entity files, and from the maps of templates.
+
+    `sure`: those that mean the same everywhere. `of_columns`: by entity, field and a template's own
+    column what its codes mean; they are sure where a school's column has that name.
+    """
 
     words: Mapping[tuple[str, str], Mapping[str, str]]
     sure: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    of_columns: Mapping[tuple[str, str, str], Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, entities: Mapping[str, Entity], templates: Mapping[str, ResolvedMapping]) -> Codes:
@@ -48,13 +54,16 @@ class Codes:
                     found = _of_templates(templates, name, field_name)
                     own = _of_entity(one)
                     words[name, field_name] = {**found, **own}
-                    sure[name, field_name] = frozenset(k for k in {**found, **own} if len(k) > _SHORT)
-        return cls(words, sure)
+                    sure[name, field_name] = frozenset(
+                        k for k in {**found, **own} if len(k) > _SHORT
+                    )
+        return cls(words, sure, _of_columns(templates))
 
-    def read(self, entity: str, field_name: str, content: Content) -> CodeMap:
+    def read(self, entity: str, field_name: str, content: Content, header: str = "") -> CodeMap:
         """What the values of a column mean as values of the field."""
-        known = self.words.get((entity, field_name), {})
-        sure = self.sure.get((entity, field_name), frozenset())
+        of_column = self.of_columns.get((entity, field_name, folded(header)), {})
+        known = {**self.words.get((entity, field_name), {}), **of_column}
+        sure = self.sure.get((entity, field_name), frozenset()) | of_column.keys()
         found: dict[str, str] = {}
         guessed: list[str] = []
         unknown: list[str] = []
@@ -67,9 +76,11 @@ class Codes:
                     guessed.append(value)
             else:
                 unknown.append(value)
-        allowed = {mine for mine in found.values()}
+        allowed = set(found.values())
         as_is = not unknown and all(value.casefold() == mine for value, mine in found.items())
-        if not unknown and len(allowed) == len(found) > 1:  # every code is known, none for the same thing twice
+        if (
+            not unknown and len(allowed) == len(found) > 1
+        ):  # every code is known, none for the same thing twice
             guessed = []
         share = rows / content.filled if content.filled else 0.0
         return CodeMap(_folded_once(found), tuple(unknown), as_is, share, tuple(guessed))
@@ -81,6 +92,21 @@ def _of_entity(one: EntityField) -> dict[str, str]:
         for alias in aliases:
             own.setdefault(_key(alias), value)
     return own
+
+
+def _of_columns(
+    templates: Mapping[str, ResolvedMapping],
+) -> dict[tuple[str, str, str], dict[str, str]]:
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    for template in templates.values():
+        for feed in template.mapping.feeds.values():
+            for entity, fill in feed.entities.items():
+                for name, rule in fill.columns.items():
+                    for column in rule.from_:
+                        mine = {_key(k): v for k, v in rule.map.items() if v is not None}
+                        if mine and "_" in column:
+                            found.setdefault((entity, name, folded(column)), {}).update(mine)
+    return found
 
 
 def _of_templates(

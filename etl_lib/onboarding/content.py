@@ -12,8 +12,12 @@ from etl_lib.extract.reader.shapes import shape_of
 from etl_lib.rules.parse import FIRST_YEAR, LAST_YEAR, instant
 
 # Texts that exports write where there is no value; an empty cell always means that.
-NO_VALUE = frozenset({"null", "n/a", "na", "-", "--", "(null)", "\\n", "nan", "<null>", "#n/a", "nil"})
-YES = frozenset({"true", "t", "yes", "y", "1", "si", "sí", "s", "ja", "j", "oui", "o", "x", "v", "sim", "wahr"})
+NO_VALUE = frozenset(
+    {"null", "n/a", "na", "-", "--", "(null)", "\\n", "nan", "<null>", "#n/a", "nil"}
+)
+YES = frozenset(
+    {"true", "t", "yes", "y", "1", "si", "sí", "s", "ja", "j", "oui", "o", "x", "v", "sim", "wahr"}
+)
 NO = frozenset({"false", "f", "no", "n", "0", "nein", "non", "não", "nao", "falsch"})
 MOST_CODES = 24  # a column of more different values is no list of codes
 _LONGEST_CODE = 40
@@ -22,9 +26,12 @@ _MAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _POINT, _COMMA = re.compile(r"[+-]?\d+\.\d+"), re.compile(r"[+-]?\d+,\d+")
 _GRADE_LEVEL = re.compile(
-    r"(0?\d|1[0-3]|k|pk|tk|kg|kf|pk[34]|ps|ee|ug|it|other|grade 1?\d|1?\d(st|nd|rd|th)( grade)?|kindergarten)", re.I
+    r"(0?\d|1[0-3]|k|pk|tk|kg|kf|pk[34]|ps|ee|ug|it|other|grade 1?\d|1?\d(st|nd|rd|th)( grade)?|kindergarten)",
+    re.I,
 )
-_LETTER_GRADE = re.compile(r"([A-F][+-]?|P|NP|S|U|W|WP|WF|I|IP|AU|CR|NC|PASS|FAIL|\d{1,3}(\.\d+)?)", re.I)
+_LETTER_GRADE = re.compile(
+    r"([A-F][+-]?|P|NP|S|U|W|WP|WF|I|IP|AU|CR|NC|PASS|FAIL|\d{1,3}(\.\d+)?)", re.I
+)
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 
 _TIMES = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S.%fZ", "T%H:%M:%SZ", "T%H:%M:%S%z", "T%H:%M:%S.%f%z",
@@ -170,7 +177,11 @@ class Content:
         unsure: list[tuple[str, str]] = []
         for formats in reading:
             settled = next((one for one in formats if one in known), None)
-            if settled is None and len(formats) > 1 and month_first(formats[0]) != month_first(formats[1]):
+            if (
+                settled is None
+                and len(formats) > 1
+                and month_first(formats[0]) != month_first(formats[1])
+            ):
                 unsure.append((formats[0], formats[1]))
             chosen.append(settled or formats[0])
         return Dates(tuple(dict.fromkeys(chosen)), tuple(dict.fromkeys(unsure)))

@@ -66,7 +66,15 @@ _NEAREST: Mapping[str, tuple[str, ...]] = {
     "person_role": ("person_role", "person"),
     "program_enrollment": ("program_enrollment", "program", "person", "term"),
     "section_staff": ("section_staff", "section", "person", "course", "term"),
-    "enrollment": ("enrollment", "section", "course", "program_enrollment", "program", "person", "term"),
+    "enrollment": (
+        "enrollment",
+        "section",
+        "course",
+        "program_enrollment",
+        "program",
+        "person",
+        "term",
+    ),
     "line_item": ("line_item", "section", "course"),
     "result": ("result", "line_item", "person"),
 }
@@ -76,7 +84,15 @@ _TELLING: Mapping[str, tuple[str, ...]] = {
     "term": ("name", "start_date"),
     "program": ("name", "degree", "code"),
     "course": ("title",),
-    "section": ("name", "start_date", "capacity", "location", "instruction_mode", "type"),
+    "section": (
+        "name",
+        "section_code",
+        "start_date",
+        "capacity",
+        "location",
+        "instruction_mode",
+        "type",
+    ),
     "person": ("given_name", "family_name", "full_name", "email"),
     "line_item": ("title", "category", "score_max"),
 }
@@ -143,12 +159,17 @@ class _Table:
     subject_confidence: float = 1.0
     persona: str | None = None
     chosen: dict[Part, tuple[str, Meaning]] = field(default_factory=dict)
-    staff: tuple[str, Meaning] | None = None  # the column of another person's key: the teacher of a section
+    staff: tuple[str, Meaning] | None = (
+        None  # the column of another person's key: the teacher of a section
+    )
 
     @classmethod
     def of(cls, sample: Sample, lexicon: Lexicon) -> _Table:
         prefix = common_prefix(sample.headers)
-        found = {name: lexicon.meanings(name, content, prefix) for name, content in sample.columns.items()}
+        found = {
+            name: lexicon.meanings(name, content, prefix)
+            for name, content in sample.columns.items()
+        }
         return cls(sample, lexicon, found)
 
     # --- what one row is ---------------------------------------------------------------------------
@@ -179,7 +200,8 @@ class _Table:
         if entity in _LINKS:
             persona = _PERSONA_OF.get(entity)
             keys = [
-                self.key_columns(one, persona if one == "person" else None) for one in _LINKS[entity]
+                self.key_columns(one, persona if one == "person" else None)
+                for one in _LINKS[entity]
             ]
             if entity == "person_role" and self.best(("person_role", "role")) is None:
                 return False
@@ -205,6 +227,14 @@ class _Table:
             self._subject_by_columns()
         if self.subject in _PERSONA_OF and self.persona is None:
             self.persona = _PERSONA_OF[self.subject]
+        if self.subject == "section" and self.persona not in _TEACHING:
+            teaches = {
+                m.persona
+                for found in self.meanings.values()
+                for m in found[:1]
+                if m.field == "person_id"
+            }
+            self.persona = next((one for one in _TEACHING if one in teaches), self.persona)
         if self.subject == "person" and self.persona is None:
             studies = [self.best(part) for part in _ONLY_OF_STUDENTS]
             if any(found and found[1].confidence >= SURE for found in studies):
@@ -223,7 +253,9 @@ class _Table:
                 for at in range(len(words) - len(alias) + 1):
                     if alias and tuple(words[at : at + len(alias)]) == alias:
                         found.append((at + len(alias), len(alias), name))
-        personas = [(at + 1, 1, "person") for at, word in enumerate(words) if word in self.lexicon.personas]
+        personas = [
+            (at + 1, 1, "person") for at, word in enumerate(words) if word in self.lexicon.personas
+        ]
         return list(dict.fromkeys(name for _, _, name in sorted([*found, *personas], reverse=True)))
 
     def _persona(self, words: Sequence[str]) -> str | None:
@@ -234,7 +266,8 @@ class _Table:
             m.persona
             for meanings in self.meanings.values()
             for m in meanings[:1]
-            if (m.entity, m.field) in (("person", "person_id"), ("person", "display_number")) and m.persona
+            if (m.entity, m.field) in (("person", "person_id"), ("person", "display_number"))
+            and m.persona
         }
         if "student" in keys:
             return "student"
@@ -267,7 +300,7 @@ class _Table:
             (eff, -self._nearness(m.entity), column, m)
             for column, meanings in self.meanings.items()
             for m in meanings
-            if (eff := self._effective(m, column)) >= _PART_OF_A_CHANCE
+            if (eff := self._effective(m, column)) >= _WORTH_ASKING - 0.02
         ]
         offers.sort(key=lambda one: (-one[0], -one[1], -self.sample.columns[one[2]].filled))
         taken: set[str] = set()
@@ -275,7 +308,7 @@ class _Table:
             part = (meaning.entity, meaning.field)
             if column in taken or part in self.chosen:
                 continue
-            if part == ("person", "person_id") and self._is_other_person(meaning):
+            if part == ("person", "person_id") and self.is_other_person(meaning):
                 if self.staff is None and meaning.persona in _TEACHING:
                     self.staff = (column, replace(meaning, confidence=eff))
                     taken.add(column)
@@ -283,8 +316,13 @@ class _Table:
             self.chosen[part] = (column, replace(meaning, confidence=round(eff, 3)))
             taken.add(column)
 
-    def _is_other_person(self, meaning: Meaning) -> bool:
-        return meaning.persona is not None and self.persona is not None and meaning.persona != self.persona
+    def is_other_person(self, meaning: Meaning) -> bool:
+        """Whether a column names another person than the one that the file is about."""
+        return (
+            meaning.persona is not None
+            and self.persona is not None
+            and meaning.persona != self.persona
+        )
 
     def _nearness(self, entity: str) -> int:
         nearest = _NEAREST.get(self.subject or "", ())
@@ -293,12 +331,11 @@ class _Table:
     def _effective(self, meaning: Meaning, column: str) -> float:
         """How sure a meaning is in this file."""
         entity, confidence = meaning.entity, meaning.confidence
-        if entity == "person" and self._is_other_person(meaning):
+        if entity == "person" and self.is_other_person(meaning):
             is_key = meaning.field == "person_id"
             return confidence if is_key and self.key_columns("section") else 0.0
         if entity == self.subject:
-            own = confidence if meaning.specific else confidence * self.subject_confidence
-            return own
+            return confidence if meaning.specific else confidence * self.subject_confidence
         if not self._is_there(entity):
             return 0.0
         if meaning.specific:
@@ -306,7 +343,11 @@ class _Table:
         if meaning.field == f"{entity}_id":
             return 0.0  # a bare id is that of the row
         claimed = [m.entity for m in self.meanings[column] if m.confidence >= confidence - 0.05]
-        nearer = [one for one in claimed if self._nearness(one) < self._nearness(entity) and self._is_there(one)]
+        nearer = [
+            one
+            for one in claimed
+            if self._nearness(one) < self._nearness(entity) and self._is_there(one)
+        ]
         in_reach = entity in _NEAREST.get(self.subject or "", ())
         return 0.0 if nearer or not in_reach else min(confidence, 0.93) * self.subject_confidence
 
@@ -316,15 +357,23 @@ class _Table:
             return True
         if entity in _LINKS:
             keys = [self.key_columns(one) for one in _LINKS[entity]]
-            return all(keys) and (entity != "section_staff" or self.subject in ("section", "section_staff"))
+            return all(keys) and (
+                entity != "section_staff" or self.subject in ("section", "section_staff")
+            )
         return self.key_columns(entity) is not None or any(
             (part := self.best((entity, name))) is not None and part[1].specific
-            for name in ("subject_code", "catalog_number", "section_code", "reference_number", "code")
+            for name in (
+                "subject_code",
+                "catalog_number",
+                "section_code",
+                "reference_number",
+                "code",
+            )
             if name in self.lexicon.entities[entity].fields
         )
 
 
-_PART_OF_A_CHANCE, _WORTH_ASKING, _ASKED = 0.45, 0.6, 0.89
+_WORTH_ASKING, _ASKED = 0.6, 0.89
 
 
 @dataclass(frozen=True)
@@ -354,7 +403,7 @@ def read_files(samples: Sequence[Sample], lexicon: Lexicon) -> list[FileReading]
         table.choose()
     recipes = _recipes(tables)
     subjects = _covered(tables, recipes)
-    return [_Filled(table, recipes, subjects).reading() for table in tables]
+    return [_Filled(table, recipes, subjects, tables).reading() for table in tables]
 
 
 def _settle_own_ids(tables: Sequence[_Table]) -> None:
@@ -377,14 +426,20 @@ def _settle_own_ids(tables: Sequence[_Table]) -> None:
             if other is not table and (found := other.best(part)) and found[1].specific
         ]
         scored = {
-            column: sum(bool(one) and one <= set(table.sample.columns[column].values) for one in referring)
+            column: sum(
+                bool(one) and one <= set(table.sample.columns[column].values) for one in referring
+            )
             for column, _ in rivals
         }
         best = max(scored.values())
         if best and sum(score == best for score in scored.values()) == 1:
             for column, meaning in rivals:
                 if scored[column] < best:
-                    lower = replace(meaning, confidence=0.7, reason=f"{meaning.reason}, but no other file refers to it")
+                    lower = replace(
+                        meaning,
+                        confidence=0.7,
+                        reason=f"{meaning.reason}, but no other file refers to it",
+                    )
                     table.meanings[column] = [
                         lower if m is meaning else m for m in table.meanings[column]
                     ]
@@ -399,7 +454,9 @@ def _recipes(tables: Sequence[_Table]) -> dict[str, tuple[Part, ...]]:
             continue
         counts = [sum(_has(t, recipe) for t in wanting) for recipe in recipes]
         own = next((t for t in wanting if t.subject == entity), None)
-        if own is not None:  # the file whose rows they are must have it, and tell its rows apart by it
+        if (
+            own is not None
+        ):  # the file whose rows they are must have it, and tell its rows apart by it
             counts = [
                 count if _has(own, recipe) and _tells_apart(own, recipe) else 0
                 for count, recipe in zip(counts, recipes, strict=True)
@@ -419,12 +476,15 @@ def _tells_apart(table: _Table, recipe: Sequence[Part]) -> bool:
     return table.sample.rows < 3 or table.sample.distinct_share(columns) >= _NEARLY_ALL
 
 
-def _covered(tables: Sequence[_Table], recipes: Mapping[str, tuple[Part, ...]]) -> dict[str, _Table]:
+def _covered(
+    tables: Sequence[_Table], recipes: Mapping[str, tuple[Part, ...]]
+) -> dict[str, _Table]:
     """Entities that have a file of their own, from which others take nothing in passing."""
     found: dict[str, _Table] = {}
     for table in tables:
-        if table.subject in _RECIPES and table.subject in recipes and _has(table, recipes[table.subject]):
-            found.setdefault(table.subject, table)
+        subject = table.subject
+        if subject and subject in recipes and _has(table, recipes[subject]):
+            found.setdefault(subject, table)
     return found
 
 
@@ -432,9 +492,10 @@ class _Filled:
     """Makes the proposals of one file from the meanings that were chosen."""
 
     def __init__(
-        self, table: _Table, recipes: Mapping[str, tuple[Part, ...]], covered: Mapping[str, _Table]
-    ) -> None:
-        self.table, self.recipes, self.covered = table, recipes, covered
+        self, table: _Table, recipes: Mapping[str, tuple[Part, ...]], covered: Mapping[str, _Table],
+        tables: Sequence[_Table],
+    ) -> None:  # fmt: skip
+        self.table, self.recipes, self.covered, self.tables = table, recipes, covered, tables
         self.lexicon = table.lexicon
         self.sample = table.sample
         self.subject = table.subject
@@ -471,14 +532,21 @@ class _Filled:
         telling = [
             self.table.chosen[entity, name][0]
             for name in _TELLING[entity]
-            if (entity, name) in self.table.chosen and self.table.chosen[entity, name][1].confidence >= SURE
+            if (entity, name) in self.table.chosen
+            and self.table.chosen[entity, name][1].confidence >= SURE
         ]
+        if entity == "person" and self._teaches_here() and not self._are_known(key.columns[0]):
+            return True  # else their assignments would refer to nobody
         if entity == "person" and persona is None and not telling:
             return False
         if not [c for c in telling if c not in key.columns]:
             return False
         if entity in self.covered and self._says_again(entity, key):
-            self.repeated += [c for (e, _), (c, _m) in self.table.chosen.items() if e == entity and c not in key.columns]
+            self.repeated += [
+                c
+                for (e, _), (c, _m) in self.table.chosen.items()
+                if e == entity and c not in key.columns
+            ]
             return False
         return True
 
@@ -496,24 +564,41 @@ class _Filled:
 
     def _is_link_filled(self, entity: str) -> bool:
         if entity == "person_role":
-            return self._is_role_known() and self._key("person") is not None and self._person_is_here()
-        if entity == "section_staff":
-            has_teacher = self.table.staff is not None or (
-                self.table.persona in _TEACHING and ("person", "person_id") in self.table.chosen
+            return (
+                self._is_role_known() and self._key("person") is not None and self._person_is_here()
             )
-            return has_teacher and self._key("section") is not None and self.subject == "section"
+        if entity == "section_staff":
+            others = self.table.staff is not None and self._are_known(self.table.staff[0])
+            return (self._teaches_here() or others) and self._key("section") is not None
         if entity == "program_enrollment":
             persona = self.table.persona in (None, "student")
             here = self.subject in ("person", "enrollment", "program_enrollment")
             return here and persona and all(self._key(one) is not None for one in _LINKS[entity])
         return False
 
+    def _teaches_here(self) -> bool:
+        """Whether the file of sections has the id of the one who teaches."""
+        chosen = ("person", "person_id") in self.table.chosen
+        return self.subject == "section" and self.table.persona in _TEACHING and chosen
+
+    def _are_known(self, column: str) -> bool:
+        """Whether a file of people has most of these ids."""
+        mine = set(self.sample.columns[column].values)
+        return any(
+            len(mine & set(table.sample.columns[table.chosen["person", "person_id"][0]].values)) * 2
+            >= len(mine)
+            for table in self.tables
+            if table.subject == "person" and ("person", "person_id") in table.chosen
+        )
+
     def _person_is_here(self) -> bool:
         return self.subject in ("person", "person_role") or self._is_filled("person")
 
     def _is_role_known(self) -> bool:
         chosen = self.table.chosen.get(("person_role", "role"))
-        return self.table.persona is not None or (chosen is not None and chosen[1].confidence >= SURE)
+        return self.table.persona is not None or (
+            chosen is not None and chosen[1].confidence >= SURE
+        )
 
     # --- keys --------------------------------------------------------------------------------------
 
@@ -550,7 +635,11 @@ class _Filled:
             key = self._key(entity)
             if key is None:
                 return []
-            made.append(self._proposal(entity, f"{entity}_id", key.rule, key.columns, key.confidence, key.reason))
+            made.append(
+                self._proposal(
+                    entity, f"{entity}_id", key.rule, key.columns, key.confidence, key.reason
+                )
+            )
         there = {p.field for p in made}
         made += [p for p in self._attributes(entity) if p.field not in there]
         made += self._references(entity, {p.field for p in made})
@@ -562,7 +651,11 @@ class _Filled:
         made = []
         own = self.table.chosen.get((entity, f"{entity}_id"))
         if own and entity == self.subject and own[1].confidence >= SURE:
-            made.append(self._proposal(entity, f"{entity}_id", own[0], (own[0],), own[1].confidence, own[1].reason))
+            made.append(
+                self._proposal(
+                    entity, f"{entity}_id", own[0], (own[0],), own[1].confidence, own[1].reason
+                )
+            )
         for target in _LINKS[entity]:
             key = self._key(target)
             if target == "person" and entity == "section_staff" and self.table.staff:
@@ -570,7 +663,11 @@ class _Filled:
                 key = Key((), (column,), meaning.confidence, meaning.reason)
             if key is None:
                 return []
-            made.append(self._proposal(entity, f"{target}_id", key.rule, key.columns, key.confidence, key.reason))
+            made.append(
+                self._proposal(
+                    entity, f"{target}_id", key.rule, key.columns, key.confidence, key.reason
+                )
+            )
         return made
 
     def _attributes(self, entity: str) -> list[Proposal]:
@@ -608,7 +705,9 @@ class _Filled:
                 continue
             if entity == "course" and reference.entity == "term":
                 continue  # the file's term is that of the section
-            made.append(self._proposal(entity, name, key.rule, key.columns, key.confidence, key.reason))
+            made.append(
+                self._proposal(entity, name, key.rule, key.columns, key.confidence, key.reason)
+            )
         return made
 
     def _owed(self, entity: str, there: set[str]) -> list[Proposal]:
@@ -620,11 +719,23 @@ class _Filled:
             made.append(self._constant(entity, "role", "student"))
         if entity == "section_staff" and "role" not in there:
             made.append(self._constant(entity, "role", "instructor"))
-        if entity == "enrollment" and "status" not in there and ("enrollment", "status") not in self.table.chosen:
+        if (
+            entity == "enrollment"
+            and "status" not in there
+            and ("enrollment", "status") not in self.table.chosen
+        ):
             owed = "the file does not say: whoever is in it counts as active"
             made.append(self._constant(entity, "status", "active", owed))
-        if entity == "organization" and "type" not in there and ("organization", "type") not in self.table.chosen:
-            made.append(self._constant(entity, "type", self._kind_of_organization(), "the file does not say"))
+        if (
+            entity == "organization"
+            and "type" not in there
+            and ("organization", "type") not in self.table.chosen
+        ):
+            made.append(
+                self._constant(
+                    entity, "type", self._kind_of_organization(), "the file does not say"
+                )
+            )
         name = _NAME_FIELDS.get(entity)
         if name and name not in there and (found := self._stand_in(entity)):
             made.append(self._proposal(entity, name, *found, SURE, "the file has no other name for it",
@@ -639,8 +750,14 @@ class _Filled:
             if meaning.confidence >= SURE:
                 return column, (column,)
         if entity == "section":
-            parts = [("course", "subject_code"), ("course", "catalog_number"), ("section", "section_code")]
-            columns = [chosen[p][0] for p in parts if p in chosen and chosen[p][1].confidence >= SURE]
+            parts = [
+                ("course", "subject_code"),
+                ("course", "catalog_number"),
+                ("section", "section_code"),
+            ]
+            columns = [
+                chosen[p][0] for p in parts if p in chosen and chosen[p][1].confidence >= SURE
+            ]
             if len(columns) == 3:
                 return {"concat": columns, "separator": " "}, tuple(columns)
         code = chosen.get((entity, "code"))
@@ -656,7 +773,9 @@ class _Filled:
         return next((kind for kind in _TYPE_WORDS if kind in words), "school")
 
     def _constant(self, entity: str, name: str, value: str, owed: str = "") -> Proposal:
-        return Proposal(entity, name, {"constant": value}, (), 1.0, "the file is about them", owed=owed)
+        return Proposal(
+            entity, name, {"constant": value}, (), 1.0, "the file is about them", owed=owed
+        )
 
     def _proposal(
         self, entity: str, name: str, rule: Any, columns: tuple[str, ...], confidence: float, reason: str,
@@ -682,7 +801,9 @@ class _Filled:
         seen = {(p.entity, p.field) for p in found}
         for meaning in self.table.meanings[column]:
             part = (meaning.entity, meaning.field)
-            in_question = meaning.confidence >= _WORTH_ASKING and part not in taken and part not in seen
+            in_question = (
+                meaning.confidence >= _WORTH_ASKING and part not in taken and part not in seen
+            ) and not self.table.is_other_person(meaning)
             if in_question and meaning.entity in {*made, self.subject}:
                 capped = replace(meaning, confidence=min(meaning.confidence, 0.85))
                 found.append(self._of_column(meaning.entity, meaning.field, column, capped))
@@ -713,7 +834,7 @@ def of_column(
     rule: Any = column
     unknown: tuple[str, ...] = ()
     if of.type == "enum" and content.filled:
-        codes = lexicon.codes.read(entity, name, content)
+        codes = lexicon.codes.read(entity, name, content, column)
         if not codes.as_is and codes.known:
             rule = {"from": column, "map": codes.known}
         unknown = codes.unknown if content.are_codes or len(codes.unknown) < 4 else ()

@@ -14,20 +14,28 @@ from etl_lib.onboarding.content import Content
 from etl_lib.onboarding.words import near, squeezed, without, words_of
 
 SURE = 0.90  # from here on nobody is asked
-_EXACT, _SAME_WORDS, _SAME_REST, _BARE, _SLIP, _ONE_MORE, _PART = 0.97, 0.95, 0.93, 0.92, 0.91, 0.75, 0.5
+_EXACT, _SAME_WORDS, _SAME_REST, _BARE, _SLIP, _ONE_MORE, _PART = (
+    0.97,
+    0.95,
+    0.93,
+    0.92,
+    0.91,
+    0.75,
+    0.5,
+)
 _CONTRADICTED, _SECOND = 0.6, 0.85
 # Words that make another thing of what they stand beside.
 _YES_MEANS_ACTIVE = frozenset({"active", "enabled", "current"})
-_TURNING = frozenset(
-    "personal home parent guardian emergency secondary alternate alternative previous prior former old new "
-    "mother father spouse sibling advisor counselor principal admin billing mailing permanent local due "
-    "expected anticipated graduation admit entry exit transfer high cell phone fax work other second third "
-    "highest lowest average total count sum gpa quality attempted earned activity change modified created "
-    "updated last_modified history original housing aid financial ethnic race gender sex native language "
-    "country state city zip street postal test placement sequence user version source system origin middle "
-    "maximum minimum begin end start preferred official url link fee cost price request crosslist waitlist "
-    "wait actual remaining remain available prerequisite day time hour week building report".split()
-)  # fmt: skip
+_TURNING = frozenset(words_of("""
+    personal home parent guardian emergency secondary alternate alternative previous prior former old new
+    mother father spouse sibling advisor counselor principal admin billing mailing permanent local due
+    expected anticipated graduation admit entry exit transfer high cell phone fax work other second third
+    highest lowest average total count sum gpa quality attempted earned activity change modified created
+    updated last_modified history original housing aid financial ethnic race gender sex native language
+    country state city zip street postal test placement sequence user version source system origin middle
+    maximum minimum begin end start preferred official url link fee cost price request crosslist waitlist
+    wait actual remaining remain available prerequisite day time hour week building report
+"""))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,9 @@ class Lexicon:
                 key = (meaning.entity, meaning.field)
                 if key not in found or judged.confidence > found[key].confidence:
                     found[key] = judged
-        if any(one.exact for one in found.values()):  # whoever has the very name, others only may be
+        if any(
+            one.exact for one in found.values()
+        ):  # whoever has the very name, others only may be
             found = {
                 key: one if one.exact else replace(one, confidence=min(one.confidence, _SECOND))
                 for key, one in found.items()
@@ -132,7 +142,9 @@ class Lexicon:
             alone = len(self.claims[tuple(sorted(name.words))]) == 1
             specific = (has_noun or alone) and words != ("id",)
             who = persona if name.entity == "person" else None
-            if words == ("id",):  # the row's own id, or the number on a card where the row has another
+            if words == (
+                "id",
+            ):  # the row's own id, or the number on a card where the row has another
                 score, exact = (_SAME_REST if name.field == f"{name.entity}_id" else _BARE), True
             else:
                 exact = score == _EXACT
@@ -165,17 +177,21 @@ class Lexicon:
 
     def _judged(self, meaning: Meaning, content: Content, header: str) -> Meaning:
         """The meaning as the values make it: likelier, as it was, or hardly possible."""
-        verdict, why = self.fits(meaning.entity, meaning.field, content)
+        verdict, why = self.fits(meaning.entity, meaning.field, content, header)
         of = self.field(meaning.entity, meaning.field)
         words = set(self.words(header))
         if of.type == "enum" and content.yes_no and not words & _YES_MEANS_ACTIVE and verdict > 0:
             verdict, why = -1, "its codes may mean either"
-        if meaning.field == "person_id" and words <= self.personas.keys() and not _mostly_digits(content):
+        if (
+            meaning.field == "person_id"
+            and words <= self.personas.keys()
+            and not _mostly_digits(content)
+        ):
             verdict, why = -1, "the values are no ids"
         if verdict < 0:
             return replace(
                 meaning,
-                confidence=min(meaning.confidence, _CONTRADICTED),
+                confidence=min(meaning.confidence, _CONTRADICTED if meaning.exact else _PART),
                 reason=f"{meaning.reason}, but {why}",
             )
         if verdict > 0:
@@ -188,27 +204,37 @@ class Lexicon:
             )
         return meaning
 
-    def fits(self, entity: str, field_name: str, content: Content) -> tuple[int, str]:
+    def fits(
+        self, entity: str, field_name: str, content: Content, header: str = ""
+    ) -> tuple[int, str]:
         """1: the values speak for the field, -1: against it, 0: neither; and why."""
         of = self.field(entity, field_name)
         if not content.filled:
             return 0, ""
         if of.type == "date":
-            return (1, "all values are dates") if content.dates else (-1, "not all values are dates")
+            return (
+                (1, "all values are dates") if content.dates else (-1, "not all values are dates")
+            )
         if of.type == "integer":
             return (0, "") if content.integers == 1.0 else (-1, "not all values are whole numbers")
         if of.type == "decimal":
             return (0, "") if content.decimal_sign else (-1, "not all values are numbers")
         if of.type == "boolean":
-            return (1, "all values are yes or no") if content.yes_no else (-1, "the values are not yes or no")
+            return (
+                (1, "all values are yes or no")
+                if content.yes_no
+                else (-1, "the values are not yes or no")
+            )
         if of.type == "enum":
-            return self._fits_codes(entity, field_name, content)
+            return self._fits_codes(entity, field_name, content, header)
         if of.type == "id" or of.code:
             return self._fits_code(field_name, of, content)
         return _fits_text(field_name, content)
 
-    def _fits_codes(self, entity: str, field_name: str, content: Content) -> tuple[int, str]:
-        codes = self.codes.read(entity, field_name, content)
+    def _fits_codes(
+        self, entity: str, field_name: str, content: Content, header: str
+    ) -> tuple[int, str]:
+        codes = self.codes.read(entity, field_name, content, header)
         if not codes.known:
             return -1, "none of its values is known"
         if not codes.unknown:
@@ -219,11 +245,20 @@ class Lexicon:
         if content.mails > 0.5 and name not in ("username", "person_id"):
             return -1, "the values are mail addresses"
         if name == "grade_level":
-            return (1, "all values are grades") if content.are_grade_levels else (-1, "the values are no grades")
+            return (
+                (1, "all values are grades")
+                if content.are_grade_levels
+                else (-1, "the values are no grades")
+            )
         if name == "final_grade" and content.are_grade_levels and not content.are_letter_grades:
-            levels = content.distinct > 3 and all(v.isdigit() and int(v) < 14 for v in content.values)
+            levels = content.distinct > 3 and all(
+                v.isdigit() and int(v) < 14 for v in content.values
+            )
             return (-1, "the values are school grades") if levels else (0, "")
-        if name in ("subject_code", "username", "reference_number") and _share_of_spaced(content) > 0.3:
+        if (
+            name in ("subject_code", "username", "reference_number")
+            and _share_of_spaced(content) > 0.3
+        ):
             return -1, "the values are several words"
         dates = content.dates
         if of.type == "id" and dates and content.integers < 1.0:
@@ -246,7 +281,9 @@ class Lexicon:
                     own[name, field_name] = texts
         taken = {squeezed(text) for texts in own.values() for text in texts}
         for target, texts in referred.items():
-            own[target, f"{target}_id"] += [t for t in dict.fromkeys(texts) if squeezed(t) not in taken]
+            own[target, f"{target}_id"] += [
+                t for t in dict.fromkeys(texts) if squeezed(t) not in taken
+            ]
         for name in self.entities:
             own[name, f"{name}_id"].append("id")
         return [(entity, field_name, texts) for (entity, field_name), texts in own.items()]
@@ -258,12 +295,16 @@ class Lexicon:
             for field_name, of in entity.fields.items()
             for text in (field_name, *of.aliases, *entity.aliases)
         ]
-        words = {word for text in texts for word in words_of(text) if len(word) > 2 and word.isalpha()}
+        words = {
+            word for text in texts for word in words_of(text) if len(word) > 2 and word.isalpha()
+        }
         return words | self.personas.keys() | {"id"}
 
     def _name(self, entity: str, field_name: str, text: str, rank: int) -> _Name:
         words = self.words(text)
-        special = self.field(entity, field_name).references is not None  # a parent is not what it is a parent of
+        special = (
+            self.field(entity, field_name).references is not None
+        )  # a parent is not what it is a parent of
         rest = () if special else without(words, self.nouns[entity])
         return _Name(entity, field_name, text, squeezed(text), words, rest, rank)
 
@@ -273,7 +314,10 @@ def is_plain_reference(entities: Mapping[str, Entity], entity: str, field_name: 
     reference = entities[entity].fields[field_name].references
     if reference is None or reference.entity == entity:
         return False
-    return field_name == f"{reference.entity}_id" or f"{reference.entity}_id" not in entities[entity].fields
+    return (
+        field_name == f"{reference.entity}_id"
+        or f"{reference.entity}_id" not in entities[entity].fields
+    )
 
 
 def _nouns(entity: Entity) -> frozenset[str]:

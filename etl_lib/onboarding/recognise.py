@@ -71,7 +71,9 @@ class Fingerprints:
     _weights: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, project: Project, lexicon: Lexicon, templates: Mapping[str, ResolvedMapping]) -> Fingerprints:
+    def of(
+        cls, project: Project, lexicon: Lexicon, templates: Mapping[str, ResolvedMapping]
+    ) -> Fingerprints:
         """Of every template of the project; those that build on another are of one family with it."""
         families = {}
         for name in templates:
@@ -83,7 +85,16 @@ class Fingerprints:
                 for header in Expected.of(feed, resolved).names:
                     known.setdefault(header, set()).add(families[name])
         usual = {folded(name) for entity in project.entities.values() for name in entity.fields}
-        usual |= {"id", "name", "title", "firstname", "lastname", "studentid", "userid", "emailaddress"}
+        usual |= {
+            "id",
+            "name",
+            "title",
+            "firstname",
+            "lastname",
+            "studentid",
+            "userid",
+            "emailaddress",
+        }
         weights = {h: (_USUAL if h in usual else 1.0) / len(names) for h, names in known.items()}
         return cls(templates, lexicon, families, weights)
 
@@ -118,11 +129,15 @@ class Fingerprints:
             ]
             if fitting:
                 matches.append(max(fitting, key=lambda match: match.score))
-        if sum(match.telling for match in matches) < _LEAST_TELLING:  # only usual names: nearly all must fit
+        if (
+            sum(match.telling for match in matches) < _LEAST_TELLING
+        ):  # only usual names: nearly all must fit
             matches = [match for match in matches if match.is_familiar]
         matches = list(_one_form_each(matches))
         fed = {match.feed for match in matches}
-        absent = tuple(n for n, feed in resolved.mapping.feeds.items() if feed.required and n not in fed)
+        absent = tuple(
+            n for n, feed in resolved.mapping.feeds.items() if feed.required and n not in fed
+        )
         score = sum(match.score for match in matches) - 0.5 * len(absent)
         return Recognised(name, resolved, tuple(matches), absent, score)
 
@@ -130,7 +145,11 @@ class Fingerprints:
         self, name: str, feed: Feed, resolved: ResolvedMapping, sample: Sample
     ) -> FeedMatch | None:
         expected = Expected.of(feed, resolved)
-        known = {header: column for header in sample.headers if (column := expected.names.get(folded(header)))}
+        known = {
+            header: column
+            for header in sample.headers
+            if (column := expected.names.get(folded(header)))
+        }
         by_name = name_fits(feed, sample)
         score = sum(self._weights[folded(header)] for header in known)
         if not by_name and score < _LEAST_OWN:
@@ -159,7 +178,9 @@ class Fingerprints:
                 header
                 for header in left
                 if any(
-                    meaning.exact and meaning.confidence >= SURE and (meaning.entity, meaning.field) in parts
+                    meaning.exact
+                    and meaning.confidence >= SURE
+                    and (meaning.entity, meaning.field) in parts
                     for meaning in self.lexicon.meanings(header, sample.columns[header])
                 )
             ]
@@ -177,7 +198,9 @@ def _one_form_each(matches: Sequence[FeedMatch]) -> Iterator[FeedMatch]:
     for found in by_feed.values():
         best = max(found, key=lambda match: match.score)
         wanted = Counter(map(folded, best.sample.headers))
-        yield from (match for match in found if Counter(map(folded, match.sample.headers)) == wanted)
+        yield from (
+            match for match in found if Counter(map(folded, match.sample.headers)) == wanted
+        )
 
 
 def name_fits(feed: Feed, sample: Sample) -> bool:
@@ -203,7 +226,11 @@ def columns_to_fields(feed: Feed, resolved: ResolvedMapping) -> dict[str, set[tu
 def _meant(resolved: ResolvedMapping, entity: str, name: str) -> tuple[str, str]:
     reference = resolved.entities[entity].fields[name].references
     known = {**resolved.entities}
-    if reference is None or reference.entity not in known or not is_plain_reference(known, entity, name):
+    if (
+        reference is None
+        or reference.entity not in known
+        or not is_plain_reference(known, entity, name)
+    ):
         return entity, name
     return reference.entity, f"{reference.entity}_id"
 

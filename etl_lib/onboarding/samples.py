@@ -95,12 +95,16 @@ def read_samples(folder: Path, known_headers: Sequence[str] = ()) -> Samples:
                 continue
             try:
                 path = _unpacked(packed, member, rooms)
-                sample = _read(path, shown, own, packed.shown if member else None, known_headers, rooms)
+                sample = _read(
+                    path, shown, own, packed.shown if member else None, known_headers, rooms
+                )
                 tables.append(sample)
             except AskTheSchool as error:
                 unread += error.faults
     if not tables:
-        none = Fault("FILE_MISSING", "There is no file in the folder that could be read.", str(folder))
+        none = Fault(
+            "FILE_MISSING", "There is no file in the folder that could be read.", str(folder)
+        )
         raise AskTheSchool(unread or [none])
     return Samples(tuple(tables), tuple(unread))
 
@@ -113,7 +117,13 @@ def _tables_in(
     listing = source.list()
     for one in listing.refused:
         if not one.is_folder:
-            unread.append(Fault("FILE_NAME_REFUSED", f"It is not touched: {one.why}.", file_names.shown(one.name)))
+            unread.append(
+                Fault(
+                    "FILE_NAME_REFUSED",
+                    f"It is not touched: {one.why}.",
+                    file_names.shown(one.name),
+                )
+            )
     for file in listing.files:
         if file_names.is_encrypted(file.name):
             text = "It is encrypted; samples are read as they are."
@@ -155,10 +165,21 @@ def _read(
             break
     columns = list(opened.wanted.values())
     schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in columns)])
-    cells = pa.concat_tables([schema.empty_table(), *(batch.select(schema.names) for batch in batches)])
+    cells = pa.concat_tables(
+        [schema.empty_table(), *(batch.select(schema.names) for batch in batches)]
+    )
     contents = {column: _content(cells[column]) for column in columns}
     notes = (*opened.notes, *opened.reader.notes())
-    return Sample(shown, name, packed_in, contents, rows, opened.reader.rows_rejected, notes, cells.drop(["_line"]))
+    return Sample(
+        shown,
+        name,
+        packed_in,
+        contents,
+        rows,
+        opened.reader.rows_rejected,
+        notes,
+        cells.drop(["_line"]),
+    )
 
 
 def _opened(path: Path, shown: str, known: Sequence[str], rooms: Scratch) -> OpenedTable:
@@ -184,7 +205,9 @@ def _named_row(opened: OpenedTable, known: Sequence[str]) -> list[str]:
             cells = [cell.strip() for cell in row.values() if cell and cell.strip()]
             times = Counter(map(folded, cells))
             names = [cell for cell in cells if times[folded(cell)] == 1]
-            if len(names) >= _LEAST_NAMES and sum(folded(name) in folds for name in names) * 2 > len(names):
+            if len(names) >= _LEAST_NAMES and sum(
+                folded(name) in folds for name in names
+            ) * 2 > len(names):
                 return names
         break
     return []
@@ -192,4 +215,6 @@ def _named_row(opened: OpenedTable, known: Sequence[str]) -> list[str]:
 
 def _content(cells: pa.ChunkedArray) -> Content:
     counted = pc.value_counts(cells)
-    return Content.of(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+    return Content.of(
+        zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    )

@@ -24,6 +24,7 @@ from etl_lib.onboarding.fills import FileReading, Proposal, has_needed, of_colum
 from etl_lib.onboarding.meanings import Lexicon
 from etl_lib.onboarding.recognise import FeedMatch, Fingerprints, Recognised
 from etl_lib.onboarding.samples import Sample, read_samples
+from etl_lib.onboarding.words import plain
 
 # How dates stand in file names, the ones with the most digits first.
 _DATES_IN_NAMES = {
@@ -33,6 +34,7 @@ _DATES_IN_NAMES = {
     r"(?<!\d)\d{4}20\d\d(?!\d)": "%m%d%Y",
 }  # fmt: skip
 DEFAULT_DATE_FORMAT = "%Y%m%d"
+WORTH_GUESSING = 0.7
 _ISO = "%Y-%m-%d"
 
 
@@ -80,16 +82,27 @@ class Suggestion:
     @property
     def open_columns(self) -> list[tuple[FeedSuggestion, str, list[Proposal]]]:
         """Every column that a person must decide about, with what it may be."""
-        return [(feed, column, found) for feed in self.feeds for column, found in feed.reading.open.items()]
+        return [
+            (feed, column, found)
+            for feed in self.feeds
+            for column, found in feed.reading.open.items()
+        ]
 
     def counts(self) -> dict[str, int]:
         """Columns found, mapped without a question, asked about, not mapped."""
         columns = sum(len(feed.sample.headers) for feed in self.feeds)
         asked = len(self.open_columns)
         mapped = sum(len(mapped_columns(feed)) for feed in self.feeds)
-        return {"found": columns, "mapped": mapped, "asked": asked, "unmapped": columns - mapped - asked}
+        return {
+            "found": columns,
+            "mapped": mapped,
+            "asked": asked,
+            "unmapped": columns - mapped - asked,
+        }
 
-    def answered(self, feed_name: str, column: str, chosen: Proposal | None, *, guess: bool = False) -> Suggestion:
+    def answered(
+        self, feed_name: str, column: str, chosen: Proposal | None, *, guess: bool = False
+    ) -> Suggestion:
         """The suggestion with one open column decided; None leaves it out."""
         feeds = [
             replace(feed, reading=_decided(feed.reading, self.lexicon, column, chosen, guess))
@@ -100,11 +113,15 @@ class Suggestion:
         return replace(self, feeds=tuple(feeds), guessed=(*self.guessed, *more))
 
     def with_best_guesses(self) -> Suggestion:
-        """Every open column decided as it most likely is; they are listed in `guessed`."""
+        """Every open column decided as it most likely is; they are listed in `guessed`.
+
+        What is less than WORTH_GUESSING stays open: it would more likely be wrong than right.
+        """
         done = self
         for feed, column, _ in self.open_columns:
             now = next(one for one in done.feeds if one.name == feed.name)
-            if candidates := now.reading.open.get(column):
+            candidates = now.reading.open.get(column)
+            if candidates and candidates[0].confidence >= WORTH_GUESSING:
                 done = done.answered(feed.name, column, candidates[0], guess=True)
         return done
 
@@ -116,7 +133,12 @@ def _decided(
     if chosen is None:
         return replace(reading, open=asked, unmapped=(*reading.unmapped, column))
     owed = f"guessed, {chosen.confidence:.2f}: {chosen.reason}" if guess else ""
-    sure = replace(chosen, confidence=1.0, owed=owed, reason="decided by a person" if not guess else chosen.reason)
+    sure = replace(
+        chosen,
+        confidence=1.0,
+        owed=owed,
+        reason="decided by a person" if not guess else chosen.reason,
+    )
     fills = {entity: list(found) for entity, found in reading.fills.items()}
     waiting = {entity: list(found) for entity, found in reading.waiting.items()}
     entity = chosen.entity
@@ -127,11 +149,16 @@ def _decided(
         if has_needed(lexicon, entity, waiting[entity]):
             fills[entity] = [p for p in waiting.pop(entity) if p.is_sure]
     taken = {(p.entity, p.field) for found in fills.values() for p in found}
-    asked = {name: [p for p in found if (p.entity, p.field) not in taken] for name, found in asked.items()}
+    asked = {
+        name: [p for p in found if (p.entity, p.field) not in taken]
+        for name, found in asked.items()
+    }
     used = {c for found in fills.values() for p in found for c in p.columns}
     left = tuple(name for name, found in asked.items() if not found and name not in used)
     asked = {name: found for name, found in asked.items() if found and name not in used}
-    return replace(reading, fills=fills, waiting=waiting, open=asked, unmapped=(*reading.unmapped, *left))
+    return replace(
+        reading, fills=fills, waiting=waiting, open=asked, unmapped=(*reading.unmapped, *left)
+    )
 
 
 def mapped_columns(feed: FeedSuggestion) -> set[str]:
@@ -154,10 +181,17 @@ def suggest(folder: Path, project: Project) -> Suggestion:
     samples = read_samples(folder, fingerprints.headers)
     recognised = fingerprints.recognise(samples.tables)
     unread = list(samples.unread)
-    feeds = [_of_template(match, recognised.resolved, lexicon) for match in _one_each(recognised)] if recognised else []
+    feeds = (
+        [_of_template(match, recognised.resolved, lexicon) for match in _one_each(recognised)]
+        if recognised
+        else []
+    )
     taken = {id(match.sample) for match in recognised.matches} if recognised else set()
     rest = [sample for sample in samples.tables if id(sample) not in taken]
-    names = {*(recognised.resolved.mapping.feeds if recognised else ()), *(feed.name for feed in feeds)}
+    names = {
+        *(recognised.resolved.mapping.feeds if recognised else ()),
+        *(feed.name for feed in feeds),
+    }
     feeds += _own_feeds(rest, lexicon, names, unread)
     formats = recognised.resolved.mapping.values.date_formats if recognised else ()
     feeds, date_formats = _with_dates(feeds, lexicon, samples.tables, formats)
@@ -217,7 +251,9 @@ def _more_columns(match: FeedMatch, feed: Feed, lexicon: Lexicon) -> FileReading
     """Columns that the template does not read and that are plainly fields of what the feed fills."""
     sample = match.sample
     known = {*match.known, *match.aliases.values()}
-    there = {folded(header) for header in match.known} | {folded(column) for column in match.aliases}
+    there = {folded(header) for header in match.known} | {
+        folded(column) for column in match.aliases
+    }
     filled = {
         (entity, name)
         for entity, fill in feed.entities.items()
@@ -256,11 +292,19 @@ def _more_codes(match: FeedMatch, feed: Feed, lexicon: Lexicon) -> list[Proposal
         for name, rule in fill.columns.items():
             of = lexicon.field(entity, name)
             header = next((by_name[folded(c)] for c in rule.from_ if folded(c) in by_name), None)
-            if of.type != "enum" or header is None or rule.split or rule.extract or rule.on_unmapped != "reject":
+            if (
+                of.type != "enum"
+                or header is None
+                or rule.split
+                or rule.extract
+                or rule.on_unmapped != "reject"
+            ):
                 continue
             content = match.sample.columns[header]
             mapped = {key.casefold() for key in rule.map} or {v.casefold() for v in of.values}
-            wanted = {*fill.where.get(header, ())} and {v.casefold() for v in fill.where.get(header, ())}
+            wanted = {*fill.where.get(header, ())} and {
+                v.casefold() for v in fill.where.get(header, ())
+            }
             left_out = {v.casefold() for v in fill.where_not.get(header, ())}
             lacking = Counter({
                 value: count for value, count in content.counts.items()
@@ -355,8 +399,8 @@ def _feed_name(sample: Sample, taken: set[str]) -> str:
         stem = re.sub(pattern, "", stem)
     if " + " in sample.shown:
         stem = _kind_of_name(sample.name) or stem
-    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", stem)
-    snake = re.sub(r"[^a-z0-9]+", "_", snake.lower()).strip("_")[:40]
+    snake = plain(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", stem))
+    snake = re.sub(r"[^a-z0-9]+", "_", snake).strip("_")[:40]
     name = snake if re.match(r"[a-z]", snake) else f"file_{snake}".strip("_")
     number = 2
     while name in taken:
@@ -367,7 +411,9 @@ def _feed_name(sample: Sample, taken: set[str]) -> str:
 def _patterns(shown: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """File patterns, and the pattern inside the archive, for the names of a feed's samples."""
     files = [name.partition("/")[0] if ".zip/" in name.lower() else name for name in shown]
-    members = [name.partition("/")[2].rpartition("/")[2] for name in shown if ".zip/" in name.lower()]
+    members = [
+        name.partition("/")[2].rpartition("/")[2] for name in shown if ".zip/" in name.lower()
+    ]
     patterns = tuple(dict.fromkeys(_with_date(name) for name in files))
     if len(patterns) > 1:
         patterns = (_common(patterns),)
@@ -418,7 +464,10 @@ def _date_in_names(samples: Sequence[Sample]) -> str:
 
 
 def _with_dates(
-    feeds: Sequence[FeedSuggestion], lexicon: Lexicon, samples: Sequence[Sample], given: Sequence[str]
+    feeds: Sequence[FeedSuggestion],
+    lexicon: Lexicon,
+    samples: Sequence[Sample],
+    given: Sequence[str],
 ) -> tuple[list[FeedSuggestion], tuple[str, ...]]:
     """The feeds with every date column's format settled or asked about, and the formats of them all."""
     order = _month_before_day(samples)
@@ -463,7 +512,10 @@ def _settled(
         chosen = [right if one in pair else one for one in chosen]
     fresh = [one for one in chosen if one not in formats]
     if any(contradict(one, other) or contradict(other, one) for one in fresh for other in formats):
-        return replace(proposal, rule={"from": proposal.columns[0], "date_formats": list(dict.fromkeys(chosen))})
+        return replace(
+            proposal,
+            rule={"from": proposal.columns[0], "date_formats": list(dict.fromkeys(chosen))},
+        )
     formats += dict.fromkeys(fresh)
     return proposal
 
@@ -474,7 +526,11 @@ def _add_formats_of_template(feed: FeedSuggestion, lexicon: Lexicon, formats: li
     for header in feed.match.known:
         content = feed.sample.columns[header]
         best = next(iter(lexicon.meanings(header, content)), None)
-        if best is None or lexicon.field(best.entity, best.field).type != "date" or content.dates is None:
+        if (
+            best is None
+            or lexicon.field(best.entity, best.field).type != "date"
+            or content.dates is None
+        ):
             continue
         for one in () if content.dates.unsure else content.dates.formats:
             clash = any(contradict(one, other) or contradict(other, one) for other in formats)
@@ -497,7 +553,11 @@ def _month_before_day(samples: Sequence[Sample]) -> bool | None:
 
 def _null_tokens(feeds: Sequence[FeedSuggestion], recognised: Recognised | None) -> tuple[str, ...]:
     """Texts that stand for no value in columns that are read."""
-    known = {t.casefold() for t in recognised.resolved.mapping.values.null_tokens} if recognised else set()
+    known = (
+        {t.casefold() for t in recognised.resolved.mapping.values.null_tokens}
+        if recognised
+        else set()
+    )
     found = {
         token.casefold(): token
         for feed in feeds

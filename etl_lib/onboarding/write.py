@@ -57,7 +57,9 @@ def _lines(suggestion: Suggestion, about: About) -> Iterator[str]:
         yield "precedence:"
         yield from (f"  {entity}: {_flow(names)}" for entity, names in ranked.items())
     feeds = [list(_feed(feed, suggestion)) for feed in suggestion.feeds]
-    absent = [f"  {name}: {{required: false}} # not among the samples" for name in suggestion.absent]
+    absent = [
+        f"  {name}: {{required: false}} # not among the samples" for name in suggestion.absent
+    ]
     if any(feeds) or absent:
         yield "feeds:"
         yield from absent
@@ -103,9 +105,14 @@ def _entities(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
     for entity in LOAD_ORDER:
         made = feed.reading.fills.get(entity, [])
         asked = [
-            (column, p) for column, found in feed.reading.open.items() for p in found[:1] if p.entity == entity
+            (column, p)
+            for column, found in feed.reading.open.items()
+            for p in found[:1]
+            if p.entity == entity
         ]
-        in_place = [(column, p) for column, p in asked if made or (feed.match and entity in _known(feed))]
+        in_place = [
+            (column, p) for column, p in asked if made or (feed.match and entity in _known(feed))
+        ]
         lines = [line for p in made for line in _proposal(p)]
         lines += [line for p in codes.get(entity, []) for line in _proposal(p)]
         lines += [line for column, p in in_place for line in _asked(column, p)]
@@ -162,7 +169,7 @@ def _asked(column: str, proposal: Proposal) -> Iterator[str]:
 def _left_open(feed: FeedSuggestion) -> Iterator[str]:
     """Candidates of entities that the feed does not fill yet."""
     shown = {*feed.reading.fills, *_known(feed)}
-    for column, found in feed.reading.open.items():
+    for found in feed.reading.open.values():
         for proposal in found[:1]:
             if proposal.entity not in shown:
                 yield (
@@ -196,7 +203,11 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{_flow(key)}: {_flow(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flow, value)) + "]"
-    text = yaml.safe_dump(value, width=10**9, allow_unicode=True).removesuffix("\n").removesuffix("\n...")
+    text = (
+        yaml.safe_dump(value, width=10**9, allow_unicode=True)
+        .removesuffix("\n")
+        .removesuffix("\n...")
+    )
     if not isinstance(value, str) or (text == value and not set(value) & set(",[]{}#")):
         return text
     return json.dumps(value, ensure_ascii=False)
