@@ -58,7 +58,7 @@ def new(
     if yes:
         suggestion = suggestion.with_best_guesses()
     elif asks:
-        about, suggestion = _walk_through(
+        about, suggestion = walk_through(
             about, suggestion, asked=(not name, not owner, not timezone)
         )
     path.write_text(mapping_text(suggestion, about), encoding="utf-8")
@@ -66,7 +66,7 @@ def new(
     _summary(console, suggestion, counted, project.shown(path), time.monotonic() - begun)
 
 
-def _walk_through(
+def walk_through(
     about: About, suggestion: Suggestion, asked: tuple[bool, bool, bool]
 ) -> tuple[About, Suggestion]:
     """Ask what only a person knows, and about each column that is open; a question may be left open."""

@@ -116,8 +116,9 @@ class Fingerprints:
         return max(likely, key=lambda one: one.score, default=None)
 
     def _is_likely(self, found: Recognised, samples: Sequence[Sample]) -> bool:
-        filled = [s for s in samples if s.headers]
-        return found.score >= _LEAST_OF_ALL and len(found.matches) * 2 >= len(filled)
+        if sum(match.telling for match in found.matches) < _LEAST_TELLING:
+            return len(found.matches) == len(samples) and found.score >= _LEAST_OF_ALL
+        return found.score >= _LEAST_OF_ALL and len(found.matches) * 2 >= len(samples)
 
     def _try(self, name: str, resolved: ResolvedMapping, samples: Sequence[Sample]) -> Recognised:
         matches = []

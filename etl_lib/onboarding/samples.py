@@ -23,6 +23,7 @@ from etl_lib.extract.scratch import Scratch, scratch
 from etl_lib.onboarding.content import Content
 
 MOST_ROWS = 1_000_000  # of a larger sample its beginning says enough
+PART = "_part"
 _MANIFEST = "manifest.csv"
 _HEADER_WITHIN, _LEAST_NAMES = 20, 3
 
@@ -32,8 +33,8 @@ class Sample:
     """One table among the sample files.
 
     `shown` is its name for people, `name` its own without archive, folders and packing, `packed_in`
-    the zip archive's name. `columns` hold the file's own header names; `keys` how often each
-    combination of some columns stands there is asked of `rows_of`.
+    the zip archive's name. `columns` hold the file's own header names, `cells` their texts; where
+    several files are one sample, PART tells them apart.
     """
 
     shown: str
@@ -54,7 +55,10 @@ class Sample:
         """How many different combinations the columns have, of all rows: 1 when each row has its own."""
         if not self.rows or not set(columns) <= self.columns.keys():
             return 0.0
-        groups = self.cells.group_by(list(dict.fromkeys(columns))).aggregate([])
+        part = (
+            [PART] if PART in self.cells.column_names else []
+        )  # each file may have all its keys again
+        groups = self.cells.group_by([*dict.fromkeys(columns), *part]).aggregate([])
         return float(groups.num_rows / self.rows)
 
     def follows(self, key: Sequence[str], column: str) -> float:

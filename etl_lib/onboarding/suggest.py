@@ -23,7 +23,7 @@ from etl_lib.onboarding.content import Content, month_first
 from etl_lib.onboarding.fills import FileReading, Proposal, has_needed, of_column, read_files
 from etl_lib.onboarding.meanings import Lexicon
 from etl_lib.onboarding.recognise import FeedMatch, Fingerprints, Recognised
-from etl_lib.onboarding.samples import Sample, read_samples
+from etl_lib.onboarding.samples import PART, Sample, read_samples
 from etl_lib.onboarding.words import plain
 
 # How dates stand in file names, the ones with the most digits first.
@@ -192,7 +192,7 @@ def suggest(folder: Path, project: Project) -> Suggestion:
         *(recognised.resolved.mapping.feeds if recognised else ()),
         *(feed.name for feed in feeds),
     }
-    feeds += _own_feeds(rest, lexicon, names, unread)
+    feeds += _own_feeds(rest, lexicon, names, unread, recognised)
     formats = recognised.resolved.mapping.values.date_formats if recognised else ()
     feeds, date_formats = _with_dates(feeds, lexicon, samples.tables, formats)
     return Suggestion(
@@ -326,19 +326,18 @@ def _more_codes(match: FeedMatch, feed: Feed, lexicon: Lexicon) -> list[Proposal
 
 
 def _own_feeds(
-    rest: Sequence[Sample], lexicon: Lexicon, names: set[str], unread: list[Fault]
-) -> list[FeedSuggestion]:
-    """Feeds for files that no template takes; beside a template only when they bring something new."""
+    rest: Sequence[Sample], lexicon: Lexicon, names: set[str], unread: list[Fault],
+    recognised: Recognised | None,
+) -> list[FeedSuggestion]:  # fmt: skip
+    """Feeds for files that no template takes; beside a template only for what its feeds do not fill."""
     groups = _grouped(rest)
-    beside_template = bool(names)
     found = []
     for sample, reading in zip(groups, read_files(groups, lexicon), strict=True):
         shown = sample.shown.split(" + ")
-        if beside_template or not (reading.fills or reading.waiting or reading.open):
-            why = (
-                "The template has no feed for it." if beside_template
-                else "No column of it is known; it is left out."
-            )  # fmt: skip
+        why = "No column of it is known; it is left out."
+        if recognised:
+            reading, why = _beside(reading, recognised)
+        if not (reading.fills or (not recognised and (reading.waiting or reading.open))):
             unread.append(Fault("FILE_COLUMN_UNKNOWN", why, ", ".join(shown)))
             continue
         file, member = _patterns(shown)
@@ -349,6 +348,31 @@ def _own_feeds(
             FeedSuggestion(name, file, member, sample, tuple(shown), reading, allow_empty=empty)
         )
     return sorted(found, key=_load_place)
+
+
+def _beside(reading: FileReading, recognised: Recognised) -> tuple[FileReading, str]:
+    """What a file brings beside a template, whose keys are its own; and why it brings nothing."""
+    feeds = recognised.resolved.mapping.feeds
+    fed = {entity for match in recognised.matches for entity in feeds[match.feed].entities}
+    if reading.subject is None or reading.subject in fed:
+        return replace(reading, fills={}), "The template has no feed for it."
+    made_of_several = {
+        entity
+        for match in recognised.matches
+        for entity, fill in feeds[match.feed].entities.items()
+        if (rule := fill.columns.get(f"{entity}_id")) and rule.concat
+    }
+    fills = {entity: made for entity, made in reading.fills.items() if entity not in fed}
+    if any(
+        p.field == f"{entity}_id"
+        for made in fills.values()
+        for p in made
+        for entity in made_of_several
+    ):
+        return replace(
+            reading, fills={}
+        ), "The template puts its keys together from columns that it may not have."
+    return replace(reading, fills=fills, open={}), "The template has no feed for it."
 
 
 def _load_place(feed: FeedSuggestion) -> int:
@@ -377,11 +401,12 @@ def _merged(samples: Sequence[Sample]) -> Sample:
         return samples[0]
     first = samples[0]
     by_fold = {folded(header): header for header in first.headers}
-    tables = []
+    tables: list[pa.Table] = []
     columns: dict[str, Content] = {}
     for sample in samples:
         names = [by_fold.get(folded(name), name) for name in sample.headers]
-        tables.append(sample.cells.rename_columns(names))
+        part = pa.repeat(pa.scalar(len(tables)), sample.cells.num_rows)
+        tables.append(sample.cells.rename_columns(names).append_column(PART, part))
         for name, content in zip(names, sample.columns.values(), strict=True):
             known = columns.get(name)
             columns[name] = Content(known.counts + content.counts, known.blank + content.blank,

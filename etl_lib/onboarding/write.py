@@ -64,6 +64,8 @@ def _lines(suggestion: Suggestion, about: About) -> Iterator[str]:
         yield "feeds:"
         yield from absent
         yield from (line for feed in feeds for line in feed)
+    elif not suggestion.template:
+        yield "feeds: {} # no column of the samples is known"
     for fault in suggestion.unread:
         yield f"# Not read: {_comment(str(fault))}"
 
