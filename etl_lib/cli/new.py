@@ -44,6 +44,8 @@ def new(
         text = f"`{client}` is no client id."
         hint = "It has 2 to 48 small letters, digits and _, and begins with a letter."
         raise FixTheMapping.of("MAPPING_INVALID", text, hint=hint)
+    if timezone and (fault := _is_timezone(timezone)) is not True:
+        raise FixTheMapping.of("MAPPING_INVALID", str(fault))
     if path.exists() and not replace:
         text = f"`{client}` has a mapping already."
         raise FixTheMapping.of("MAPPING_EXISTS", text, project.shown(path))
@@ -80,9 +82,10 @@ def walk_through(
         "Its time zone (America/Chicago)?",
     )
     given = (about.client, about.owner, about.timezone)
+    checks = (_is_said, _is_said, _is_timezone)
     client, owner, timezone = (
-        (questionary.text(text, default=known).ask() or known) if ask else known
-        for text, known, ask in zip(texts, given, asked, strict=True)
+        (questionary.text(text, default=known, validate=check).ask() or known) if ask else known
+        for text, known, ask, check in zip(texts, given, asked, checks, strict=True)
     )
     about = About(client, owner, timezone)
     for feed, column, _ in suggestion.open_columns:
@@ -99,8 +102,39 @@ def walk_through(
         elif answer == _LEAVE_OUT:
             suggestion = suggestion.answered(feed.name, column, None)
         elif answer is None:  # Ctrl-C: the rest stays open
+            return about, suggestion
+    return about, _codes_walked_through(suggestion)
+
+
+def _codes_walked_through(suggestion: Suggestion) -> Suggestion:
+    """Ask what each code means that nobody knows."""
+    import questionary
+
+    later = "decide later: until then its rows are rejected"
+    for feed, proposal, code in suggestion.open_codes:
+        values = suggestion.lexicon.field(proposal.entity, proposal.field).values
+        question = f"{feed.samples[0]}: what does `{code}` mean in `{proposal.columns[0]}`?"
+        answer = questionary.select(question, choices=[*values, later]).ask()
+        if answer is None:
             break
-    return about, suggestion
+        if answer in values:
+            suggestion = suggestion.with_code(
+                feed.name, proposal.entity, proposal.field, code, answer
+            )
+    return suggestion
+
+
+def _is_said(text: str) -> bool | str:
+    return bool(text.strip()) or "It is needed."
+
+
+def _is_timezone(text: str) -> bool | str:
+    from zoneinfo import available_timezones
+
+    return (
+        text in available_timezones()
+        or f"`{text}` is not an IANA time zone such as America/Chicago."
+    )
 
 
 def _summary(
@@ -122,6 +156,11 @@ def _summary(
     console.print(table)
     for fault in suggestion.unread:
         console.print(f"Not read: {fault}", highlight=False)
+    for feed, proposal, code in suggestion.open_codes:
+        console.print(
+            f"Open: {feed.name}: what does `{code}` mean in `{proposal.columns[0]}`? "
+            "Until the map says it, its rows are rejected.", highlight=False,
+        )  # fmt: skip
     for feed_name, column, proposal in suggestion.guessed:
         console.print(
             f"Guessed: {feed_name}: `{column}` is {proposal.entity}.{proposal.field} "

@@ -20,8 +20,9 @@ _SIGNS = re.compile(r"[^\w]+|_+")
 class CodeMap:
     """Source values to ours as far as they are known; `unknown`: what a person must say.
 
-    `as_is`: the values are ours already, and no map is needed. `guessed`: keys of `known` that are
-    likely and no more. `share`: of the rows that have a value those whose value is known.
+    `as_is`: the values are ours already, and no map is needed. `short`: keys of `known` of so few letters
+    that they may mean another thing; `guessed`: those of them for which nothing else speaks. `share`:
+    of the rows that have a value those whose value is known.
     """
 
     known: dict[str, str]
@@ -29,6 +30,7 @@ class CodeMap:
     as_is: bool
     share: float
     guessed: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Codes:
         known = {**self.words.get((entity, field_name), {}), **of_column}
         sure = self.sure.get((entity, field_name), frozenset()) | of_column.keys()
         found: dict[str, str] = {}
-        guessed: list[str] = []
+        short: list[str] = []
         unknown: list[str] = []
         rows = 0
         for value, count in content.counts.most_common():
@@ -73,17 +75,16 @@ class Codes:
             if key in known:
                 found[value], rows = known[key], rows + count
                 if key not in sure:
-                    guessed.append(value)
+                    short.append(value)
             else:
                 unknown.append(value)
         allowed = set(found.values())
         as_is = not unknown and all(value.casefold() == mine for value, mine in found.items())
-        if (
-            not unknown and len(allowed) == len(found) > 1
-        ):  # every code is known, none for the same thing twice
-            guessed = []
+        # every code is known, and none for the same thing twice
+        fits_well = not unknown and len(allowed) == len(found) > 1
+        guessed = () if fits_well else tuple(short)
         share = rows / content.filled if content.filled else 0.0
-        return CodeMap(_folded_once(found), tuple(unknown), as_is, share, tuple(guessed))
+        return CodeMap(_folded_once(found), tuple(unknown), as_is, share, guessed, tuple(short))
 
 
 def _of_entity(one: EntityField) -> dict[str, str]:

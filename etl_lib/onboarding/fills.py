@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from etl_lib.config.entity import LOAD_ORDER, Entity
+from etl_lib.config.entity import LOAD_ORDER
 from etl_lib.onboarding.codes import yes_no_tokens
 from etl_lib.onboarding.content import Content
 from etl_lib.onboarding.meanings import SURE, Lexicon, Meaning, common_prefix, is_plain_reference
@@ -835,11 +835,13 @@ def of_column(
     unknown: tuple[str, ...] = ()
     if of.type == "enum" and content.filled:
         codes = lexicon.codes.read(entity, name, content, column)
-        if not codes.as_is and codes.known:
-            rule = {"from": column, "map": codes.known}
-        unknown = codes.unknown if content.are_codes or len(codes.unknown) < 4 else ()
         if codes.guessed or codes.unknown:
             confidence = min(confidence, 0.92 if codes.share >= 0.5 and not codes.guessed else 0.85)
+        doubtful = codes.short if confidence < SURE else codes.guessed
+        known = {value: mine for value, mine in codes.known.items() if value not in doubtful}
+        if known and not codes.as_is:
+            rule = {"from": column, "map": known}
+        unknown = (*doubtful, *(codes.unknown if content.are_codes else ()))
     elif of.type == "boolean" and (tokens := yes_no_tokens(content)):
         true, false = tokens
         rule = {"from": column, "true_tokens": list(true), "false_tokens": list(false)}
@@ -847,11 +849,6 @@ def of_column(
     elif of.type == "decimal" and content.decimal_sign == "comma":
         rule = {"from": column, "decimal": "comma"}
     return Proposal(entity, name, rule, (column,), round(confidence, 2), reason, unknown)
-
-
-def entity_order(entities: Mapping[str, Entity]) -> list[str]:
-    """The entities' names in load order."""
-    return [name for name in LOAD_ORDER if name in entities]
 
 
 def by_column(reading: FileReading) -> dict[str, list[Proposal]]:

@@ -267,7 +267,7 @@ def origin_of(rule: ColumnRule | None, there: set[str]) -> str:
         return f"{rule.lookup.column} of {rule.lookup.feed}"
     joined = rule.separator.join(rule.concat) if rule.concat else ""
     found = [column for column in (*rule.from_, *rule.coalesce) if column in there]
-    return joined or " or ".join(found) or f"always `{rule.default}`"
+    return joined or " or ".join(found) or "its default"
 
 
 def _any_valid(cells: Sequence[pa.Array]) -> pa.BooleanArray:

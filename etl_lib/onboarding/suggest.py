@@ -88,6 +88,40 @@ class Suggestion:
             for column, found in feed.reading.open.items()
         ]
 
+    @property
+    def open_codes(self) -> list[tuple[FeedSuggestion, Proposal, str]]:
+        """Every code of a mapped column that a person must say the meaning of."""
+        return [
+            (feed, proposal, code)
+            for feed in self.feeds
+            for proposal in (
+                *(p for made in feed.reading.fills.values() for p in made),
+                *feed.more_codes,
+            )
+            for code in proposal.unknown
+        ]
+
+    def with_code(
+        self, feed_name: str, entity: str, field: str, code: str, value: str
+    ) -> Suggestion:
+        """The suggestion with one code mapped to a value of ours."""
+
+        def told(one: Proposal) -> Proposal:
+            if (one.entity, one.field) != (entity, field) or code not in one.unknown:
+                return one
+            rule = dict(one.rule) if isinstance(one.rule, dict) else {"from": one.rule}
+            rule["map"] = {**rule.get("map", {}), code: value}
+            return replace(one, rule=rule, unknown=tuple(c for c in one.unknown if c != code))
+
+        feeds = []
+        for feed in self.feeds:
+            if feed.name == feed_name:
+                fills = {name: [told(p) for p in made] for name, made in feed.reading.fills.items()}
+                more = tuple(told(p) for p in feed.more_codes)
+                feed = replace(feed, reading=replace(feed.reading, fills=fills), more_codes=more)
+            feeds.append(feed)
+        return replace(self, feeds=tuple(feeds))
+
     def counts(self) -> dict[str, int]:
         """Columns found, mapped without a question, asked about, not mapped."""
         columns = sum(len(feed.sample.headers) for feed in self.feeds)

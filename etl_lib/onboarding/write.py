@@ -149,6 +149,9 @@ def _scope(entity: str, made: Sequence[Proposal], suggestion: Suggestion) -> str
 def _proposal(proposal: Proposal) -> Iterator[str]:
     """The lines of one field; long maps stand below each other."""
     comment = f" # {_comment(proposal.owed)}" if proposal.owed else ""
+    if proposal.rule == {}:  # the template has the rule; only codes are open
+        yield from _open_codes(proposal)
+        return
     one_line = f"          {proposal.field}: {_flow(proposal.rule)}"
     if len(one_line) <= _WIDTH or not isinstance(proposal.rule, dict):
         yield one_line + comment
@@ -156,6 +159,10 @@ def _proposal(proposal: Proposal) -> Iterator[str]:
         yield f"          {proposal.field}:{comment}"
         for key, value in proposal.rule.items():
             yield f"            {key}: {_flow(value)}"
+    yield from _open_codes(proposal)
+
+
+def _open_codes(proposal: Proposal) -> Iterator[str]:
     if proposal.unknown:
         said = ", ".join(_flow(value) for value in proposal.unknown)
         yield f"          # {proposal.field}: what do these codes mean? Until then their rows are rejected: {said}"

@@ -142,9 +142,24 @@ def test_a_person_is_asked_only_what_is_open(
 ) -> None:
     suggestion = suggest(files(students__csv=STUDENTS), project)
     with create_pipe_input() as typed, create_app_session(input=typed, output=DummyOutput()):
-        typed.send_text(f" High{ENTER}{ENTER}{keys}")
+        typed.send_text(f" High{ENTER}X{ENTER}\x7f{ENTER}{keys}")  # UTCX is no time zone
         about, answered = walk_through(
             About("School", "Ana Torres", "UTC"), suggestion, asked=(True, False, True)
         )
     assert about == About("School High", "Ana Torres", "UTC")
     assert line in mapping_text(answered, about)
+
+
+def test_a_person_says_what_a_code_means(project: Project, files: Callable[..., Path]) -> None:
+    rows = [["Roster ID", "Section ID", "Student ID", "Reg Status"]]
+    rows += [
+        [f"e{n}", f"c{n % 2}", f"s{n}", ["enrolled", "enrolled", "ZZ"][n % 3]] for n in range(12)
+    ]
+    suggestion = suggest(files(enrollments__csv=rows), project)
+    assert [(p.field, code) for _, p, code in suggestion.open_codes] == [("status", "ZZ")]
+    with create_pipe_input() as typed, create_app_session(input=typed, output=DummyOutput()):
+        typed.send_text(DOWN + ENTER)
+        about = About("School", "Ana Torres", "UTC")
+        _, answered = walk_through(about, suggestion, asked=(False, False, False))
+    assert "map: {enrolled: active, ZZ: waitlisted}" in mapping_text(answered, about)
+    assert not answered.open_codes
