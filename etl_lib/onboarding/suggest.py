@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -77,6 +77,7 @@ class Suggestion:
     date_in_names: str
     unread: tuple[Fault, ...]
     lexicon: Lexicon
+    decimal: str = ""
     guessed: tuple[tuple[str, str, Proposal], ...] = ()
 
     @property
@@ -239,6 +240,7 @@ def suggest(folder: Path, project: Project) -> Suggestion:
         date_in_names=_date_in_names(samples.tables),
         unread=tuple(unread),
         lexicon=lexicon,
+        decimal=_decimal(feeds, lexicon),
     )
 
 
@@ -347,7 +349,8 @@ def _more_codes(match: FeedMatch, feed: Feed, lexicon: Lexicon) -> list[Proposal
             if lacking and len(lacking) <= 24:
                 codes = lexicon.codes.read(entity, name, Content(lacking, 0))
                 known = {v: mine for v, mine in codes.known.items() if v not in codes.guessed}
-                unknown = tuple(v for v in lacking if v not in known)
+                told = {value.casefold() for value in known}
+                unknown = tuple(v for v in lacking if v.casefold() not in told)
                 safe = unknown if content.are_codes else ()
                 found.append(
                     Proposal(entity, name, {"map": known} if known else {}, (header,), 0.95,
@@ -545,7 +548,7 @@ def _with_dates(
             fills[entity] = kept
         done.append(replace(feed, reading=replace(feed.reading, fills=fills, open=asked)))
         if feed.match:
-            _add_formats_of_template(feed, lexicon, formats)
+            _add_formats_of_template(feed, lexicon, formats, order)
     wanted = tuple(dict.fromkeys(formats))
     if given:
         return done, wanted if set(wanted) != set(given) else ()
@@ -579,22 +582,48 @@ def _settled(
     return proposal
 
 
-def _add_formats_of_template(feed: FeedSuggestion, lexicon: Lexicon, formats: list[str]) -> None:
-    """Formats in which the samples write dates that the template reads and does not know."""
+def _add_formats_of_template(
+    feed: FeedSuggestion, lexicon: Lexicon, formats: list[str], order: bool | None
+) -> None:
+    """Formats in which the samples write dates that the template reads and does not know.
+
+    They take the place of those of the template that would read them as other days.
+    """
+    for content in _of_type(feed, lexicon, "date"):
+        dates = content.dates
+        if dates is None or (dates.unsure and order is None):
+            continue
+        pairs = {one: pair for pair in dates.unsure for one in pair}
+        for one in dates.formats:
+            right = next((x for x in pairs.get(one, (one,)) if month_first(x) == order), one)
+            if right not in formats:
+                formats[:] = [
+                    x for x in formats if not (contradict(right, x) or contradict(x, right))
+                ]
+                formats.append(right)
+
+
+def _of_type(feed: FeedSuggestion, lexicon: Lexicon, kind: str) -> Iterator[Content]:
+    """The contents of the columns that a template reads as fields of a type."""
     assert feed.match is not None
     for header in feed.match.known:
         content = feed.sample.columns[header]
-        best = next(iter(lexicon.meanings(header, content)), None)
-        if (
-            best is None
-            or lexicon.field(best.entity, best.field).type != "date"
-            or content.dates is None
-        ):
-            continue
-        for one in () if content.dates.unsure else content.dates.formats:
-            clash = any(contradict(one, other) or contradict(other, one) for other in formats)
-            if one not in formats and not clash:
-                formats.append(one)
+        names = {(m.entity, m.field) for m in lexicon.meanings(header, content) if m.exact}
+        if names and all(lexicon.field(*name).type == kind for name in names):
+            yield content
+
+
+def _decimal(feeds: Sequence[FeedSuggestion], lexicon: Lexicon) -> str:
+    """`comma` where numbers that a template reads are written with one, and none with a point."""
+    found = [
+        content
+        for feed in feeds
+        if feed.match
+        for content in _of_type(feed, lexicon, "decimal")
+        if content.filled
+    ]
+    signs = {content.decimal_sign for content in found if content.integers < 1.0}
+    return "comma" if signs == {"comma"} else ""
 
 
 def _month_before_day(samples: Sequence[Sample]) -> bool | None:

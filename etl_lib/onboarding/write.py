@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from etl_lib.config.entity import LOAD_ORDER
 from etl_lib.onboarding.fills import Proposal
-from etl_lib.onboarding.suggest import DEFAULT_DATE_FORMAT, FeedSuggestion, Suggestion
+from etl_lib.onboarding.suggest import (
+    DEFAULT_DATE_FORMAT,
+    FeedSuggestion,
+    Suggestion,
+    mapped_columns,
+)
 
 _SCHEMA = "# yaml-language-server: $schema=../schemas/mapping.schema.json"
 _WIDTH = 110
@@ -50,11 +55,13 @@ def _lines(suggestion: Suggestion, about: About) -> Iterator[str]:
         values["null_tokens"] = list(suggestion.null_tokens)
     if suggestion.date_formats:
         values["date_formats"] = list(suggestion.date_formats)
+    if suggestion.decimal:
+        values["decimal"] = suggestion.decimal
     if values:
         yield f"values: {_flow(values)}"
     ranked = _precedence(suggestion.feeds) if not suggestion.template else {}
     if ranked:
-        yield "precedence:"
+        yield "precedence: # whose word counts where both have one"
         yield from (f"  {entity}: {_flow(names)}" for entity, names in ranked.items())
     feeds = [list(_feed(feed, suggestion)) for feed in suggestion.feeds]
     absent = [
@@ -71,11 +78,20 @@ def _lines(suggestion: Suggestion, about: About) -> Iterator[str]:
 
 
 def _feed(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
-    """The feed's part of the file; nothing when the template says all of it."""
+    """The feed's part of the file; nothing when the template says all of it.
+
+    A feed of which only comments are left has no key of its own: `name:` alone would remove it.
+    """
     lines = list(_keys_of_feed(feed, suggestion))
-    if lines:
+    if any(not _is_comment(line) for line in lines):
         yield f"  {feed.name}:"
         yield from lines
+    else:
+        yield from (f"  # {feed.name}: {line.strip().removeprefix('# ')}" for line in lines)
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
 
 
 def _keys_of_feed(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
@@ -101,35 +117,24 @@ def _keys_of_feed(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]
 
 
 def _entities(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
-    codes: dict[str, list[Proposal]] = {}
-    for proposal in feed.more_codes:
-        codes.setdefault(proposal.entity, []).append(proposal)
-    for entity in LOAD_ORDER:
+    """The entities of which the mapping says something, each with what is open about it."""
+    for entity in _written(feed):
         made = feed.reading.fills.get(entity, [])
-        asked = [
-            (column, p)
-            for column, found in feed.reading.open.items()
-            for p in found[:1]
-            if p.entity == entity
-        ]
-        in_place = [
-            (column, p) for column, p in asked if made or (feed.match and entity in _known(feed))
-        ]
-        lines = [line for p in made for line in _proposal(p)]
-        lines += [line for p in codes.get(entity, []) for line in _proposal(p)]
-        lines += [line for column, p in in_place for line in _asked(column, p)]
-        if not any(not line.lstrip().startswith("#") for line in lines):
-            yield from (line.replace("          #", "      #", 1) for line in lines)
-            continue
         yield f"      {entity}:"
         if feed.is_own and (scope := _scope(entity, made, suggestion)):
             yield f"        scope_by: {scope}"
         yield "        columns:"
-        yield from lines
+        for proposal in (*made, *(p for p in feed.more_codes if p.entity == entity)):
+            yield from _proposal(proposal)
+        for found in feed.reading.open.values():
+            if found[0].entity == entity:
+                yield from _asked(found[0])
 
 
-def _known(feed: FeedSuggestion) -> set[str]:
-    return {*feed.reading.fills, *(p.entity for p in feed.more_codes)}
+def _written(feed: FeedSuggestion) -> list[str]:
+    """The entities for which there is more than a comment, in load order."""
+    with_codes = {p.entity for p in feed.more_codes if p.rule}
+    return [e for e in LOAD_ORDER if feed.reading.fills.get(e) or e in with_codes]
 
 
 def _scope(entity: str, made: Sequence[Proposal], suggestion: Suggestion) -> str:
@@ -168,27 +173,25 @@ def _open_codes(proposal: Proposal) -> Iterator[str]:
         yield f"          # {proposal.field}: what do these codes mean? Until then their rows are rejected: {said}"
 
 
-def _asked(column: str, proposal: Proposal) -> Iterator[str]:
-    yield (
-        f"          # {proposal.field}: {_flow(proposal.rule)}"
-        f" # {proposal.confidence:.2f}: {_comment(proposal.reason)}"
-    )
+def _asked(proposal: Proposal, indent: str = "          ") -> Iterator[str]:
+    why = f"{proposal.confidence:.2f}: {_comment(proposal.reason)}"
+    yield f"{indent}# {proposal.field}: {_flow(proposal.rule)} # {why}"
 
 
 def _left_open(feed: FeedSuggestion) -> Iterator[str]:
-    """Candidates of entities that the feed does not fill yet."""
-    shown = {*feed.reading.fills, *_known(feed)}
+    """What is open about entities of which the mapping says nothing yet."""
+    written = _written(feed)
+    for proposal in feed.more_codes:
+        if proposal.entity not in written:
+            yield from (f"    {line.strip()}" for line in _open_codes(proposal))
     for found in feed.reading.open.values():
-        for proposal in found[:1]:
-            if proposal.entity not in shown:
-                yield (
-                    f"    # {proposal.entity}.{proposal.field}: {_flow(proposal.rule)}"
-                    f" # {proposal.confidence:.2f}: {_comment(proposal.reason)}"
-                )
+        if found[0].entity not in written:
+            named = replace(found[0], field=f"{found[0].entity}.{found[0].field}")
+            yield from _asked(named, indent="    ")
 
 
 def _precedence(feeds: Sequence[FeedSuggestion]) -> Mapping[str, list[str]]:
-    """For each entity with a field that several feeds write, those feeds: those about it first."""
+    """For each entity of which several feeds write a field, those feeds: those about it, and that say more, first."""
     writers: dict[tuple[str, str], list[str]] = {}
     of: dict[str, list[str]] = {}
     for feed in feeds:
@@ -199,8 +202,9 @@ def _precedence(feeds: Sequence[FeedSuggestion]) -> Mapping[str, list[str]]:
                     writers.setdefault((entity, proposal.field), []).append(feed.name)
     shared = {entity for (entity, _), names in writers.items() if len(names) > 1}
     subjects = {feed.name: feed.reading.subject for feed in feeds}
+    columns = {feed.name: len(mapped_columns(feed)) for feed in feeds}
     return {
-        entity: sorted(of[entity], key=lambda name: subjects[name] != entity)
+        entity: sorted(of[entity], key=lambda name: (subjects[name] != entity, -columns[name]))
         for entity in LOAD_ORDER
         if entity in shared
     }

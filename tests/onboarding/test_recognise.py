@@ -9,29 +9,61 @@ import pytest
 import yaml
 
 from etl_lib.config.project import Project
+from etl_lib.onboarding.preview import preview
 from etl_lib.onboarding.suggest import Suggestion, suggest
+from etl_lib.onboarding.write import About, mapping_text
 from tests.onboarding.conftest import REPO, SETS
 
 SAMPLES = REPO / "include" / "samples"
 
 
-@pytest.mark.parametrize(
-    ("client", "template"),
-    [
-        ("lakeside", "oneroster_1_1"),
-        ("maple_street", "oneroster_1_1"),  # one zip
-        ("northgate", "oneroster_1_2"),
-        ("harbor_college", "canvas_sis"),
-        ("san_rafael", "banner"),
-        ("prairie_state", "peoplesoft"),
-        ("ashford", "plain"),
-        ("westbrook", None),  # headers of its own
-    ],
-)
+SCHOOLS = {
+    "lakeside": "oneroster_1_1",
+    "maple_street": "oneroster_1_1",  # one zip
+    "northgate": "oneroster_1_2",
+    "harbor_college": "canvas_sis",
+    "san_rafael": "banner",
+    "prairie_state": "peoplesoft",
+    "ashford": "plain",
+    "westbrook": None,  # headers of its own
+}
+
+
+@pytest.mark.parametrize(("client", "template"), SCHOOLS.items())
 def test_the_samples_of_each_system_are_recognised(
     project: Project, client: str, template: str | None
 ) -> None:
     assert suggest(SAMPLES / client / "night_1", project).template == template
+
+
+@pytest.mark.parametrize("client", SCHOOLS)
+def test_what_is_written_passes_the_linter_and_reads_the_samples(
+    project: Project, client: str
+) -> None:
+    folder = SAMPLES / client / "night_1"
+    text = mapping_text(suggest(folder, project), About("A school", "Somebody", "UTC"))
+    project.mapping_path(client).write_text(text, encoding="utf-8")
+    found = preview(project, client, folder)
+    assert {fault.code for fault in found.said} <= {"TOO_MANY_REJECTED"}
+    if client != "ashford":  # whose files are broken on purpose
+        assert not [fill for fill in found.fills if fill.rejected]
+
+
+def test_a_school_that_writes_days_first_and_commas_says_so_once(project: Project) -> None:
+    suggestion = suggest(SAMPLES / "san_rafael" / "night_1", project)
+    assert "%d/%m/%Y" in suggestion.date_formats
+    assert "%m/%d/%Y" not in suggestion.date_formats  # the template's, which reads other days
+    assert suggestion.decimal == "comma"
+
+
+def test_codes_that_the_template_lacks_are_added_or_asked_about(project: Project) -> None:
+    suggestion = suggest(SAMPLES / "ashford" / "night_1", project)
+    text = mapping_text(suggestion, About("A school", "Somebody", "UTC"))
+    assert "role: {map: {Teacher: instructor}}" in text
+    assert (
+        '  # sections: status: what do these codes mean? Until then their rows are rejected: "on"'
+        in text
+    )
 
 
 @pytest.mark.parametrize("name", ["clever", "powerschool", "class_schedule", "edfi"])
