@@ -22,6 +22,11 @@ from etl_lib.errors import EtlError, Fault, FixTheMapping
 
 M = TypeVar("M", bound=BaseModel)
 _LAYOUT_KEYS = ("effective_from",)
+# Of an entity file what helps people to map their columns and decides nothing about a row.
+_ONLY_FOR_PEOPLE: dict[str, Any] = {
+    "description": True, "aliases": True,
+    "fields": {"__all__": {"description": True, "aliases": True, "value_aliases": True}},
+}  # fmt: skip
 _FOR_EVERY_FEED = ("format", "values", "limits")
 
 
@@ -86,7 +91,7 @@ class ResolvedMapping(Model):
             digest.update(feed_name.encode())
             digest.update(feed.model_dump_json(exclude={"limits", "required"}).encode())
         for _, entity in sorted(self.entities.items()):
-            digest.update(entity.model_dump_json().encode())
+            digest.update(entity.model_dump_json(exclude=_ONLY_FOR_PEOPLE).encode())
         for hook in sorted({f.rules.hook for f in self.fills() if f.rules.hook}):
             digest.update(hook_source(hook).encode())
         digest.update(f"{self.mapping.precedence}{self.mapping.revision}".encode())

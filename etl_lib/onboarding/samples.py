@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ MOST_ROWS = 1_000_000  # of a larger sample its beginning says enough
 PART = "_part"
 _MANIFEST = "manifest.csv"
 _HEADER_WITHIN, _LEAST_NAMES = 20, 3
+_SEVERAL_WORDS = re.compile(
+    r"\w[\W_]\w|[a-z][A-Z]"
+)  # a single word (student, active) may be a value
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ def _read(
         rows += batch.num_rows
         if rows >= MOST_ROWS:
             break
-    columns = list(opened.wanted.values())
+    columns = _nameable(list(opened.wanted.values()), opened.dialect.header)
     schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in columns)])
     cells = pa.concat_tables(
         [schema.empty_table(), *(batch.select(schema.names) for batch in batches)]
@@ -184,6 +188,12 @@ def _read(
         notes,
         cells.drop(["_line"]),
     )
+
+
+def _nameable(names: list[str], header: Sequence[str]) -> list[str]:
+    """The columns that a mapping can name: not those without a name, or with one that stands twice."""
+    times = Counter(map(folded, header))
+    return [name for name in names if times[folded(name)] == 1] or names
 
 
 def _opened(path: Path, shown: str, known: Sequence[str], rooms: Scratch) -> OpenedTable:
@@ -209,9 +219,9 @@ def _named_row(opened: OpenedTable, known: Sequence[str]) -> list[str]:
             cells = [cell.strip() for cell in row.values() if cell and cell.strip()]
             times = Counter(map(folded, cells))
             names = [cell for cell in cells if times[folded(cell)] == 1]
-            if len(names) >= _LEAST_NAMES and sum(
-                folded(name) in folds for name in names
-            ) * 2 > len(names):
+            known_names = [name for name in names if folded(name) in folds]
+            telling = sum(bool(_SEVERAL_WORDS.search(name)) for name in known_names)
+            if len(names) >= _LEAST_NAMES and (len(known_names) * 2 > len(names) or telling > 1):
                 return names
         break
     return []

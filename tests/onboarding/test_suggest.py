@@ -172,6 +172,32 @@ def test_passwords_and_national_ids_are_never_read(
     assert "# no field for: SSN, Password" in text
 
 
+def test_a_column_without_a_name_or_with_one_that_stands_twice_is_never_mapped(
+    project: Project, files: Callable[..., Path]
+) -> None:
+    rows = [
+        [
+            "student_id",
+            "first_name",
+            "last_name",
+            "last_name",
+            "",
+            "email",
+            "phone",
+            "city",
+            "zip",
+            "note",
+        ]
+    ]
+    rows += [
+        [f"s{n}", "Ana", "Berg", "Cruz", "x", f"a{n}@x.example", "", "", "", ""] for n in range(9)
+    ]
+    text = text_of(project, files(students__csv=rows))
+    assert "given_name: first_name" in text
+    assert "last_name" not in text
+    assert "column_" not in text
+
+
 def test_a_report_that_is_no_table_is_said_and_the_others_are_read(
     project: Project, files: Callable[..., Path]
 ) -> None:
