@@ -119,12 +119,12 @@ def schools(folders: Sequence[Path], scratch: Path) -> Iterator[tuple[str, Path]
                 own = scratch / f"{path.stem}.zip.folder"
                 own.mkdir(exist_ok=True)
                 shutil.copy(path, own)
-                yield path.stem, own
+                yield path.name, own
 
 
 def score(name: str, folder: Path, truth: Truth | None = None) -> Score:
     """What becomes of the columns of one school."""
-    path = TRUTH / f"{name}.yaml"
+    path = TRUTH / f"{name.removesuffix('.zip')}.yaml"
     truth = truth or (Truth.read(path) if path.is_file() else Truth({}))
     begun = time.monotonic()
     try:
@@ -211,7 +211,7 @@ def _table(scores: Sequence[Score]) -> Table:
         for one in scores
     ]  # fmt: skip
     head = ("folder", "template", "columns", "with a field", "right", "asked", "wrong", "seconds")
-    return Table("", head, rows)
+    return Table("By folder", head, rows)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,8 @@ _TELLING: Mapping[str, tuple[str, ...]] = {
 }
 _NAME_FIELDS = {"section": "name", "course": "title", "organization": "name", "term": "name",
                 "program": "name", "line_item": "title"}  # fmt: skip
+# Bare names that may as well be those of the row itself.
+_OF_ANYTHING = ("name", "title", "full_name", "code", "type", "status", "start_date", "end_date")
 _PERSONA_OF = {"enrollment": "student", "result": "student", "section_staff": "faculty",
                "program_enrollment": "student"}  # fmt: skip
 _ONLY_OF_STUDENTS: Sequence[Part] = (
@@ -348,8 +350,10 @@ class _Table:
             for one in claimed
             if self._nearness(one) < self._nearness(entity) and self._is_there(one)
         ]
-        in_reach = entity in _NEAREST.get(self.subject or "", ())
-        return 0.0 if nearer or not in_reach else min(confidence, 0.93) * self.subject_confidence
+        if nearer or entity not in _NEAREST.get(self.subject or "", ()):
+            return 0.0
+        most = _SECOND if meaning.field in _OF_ANYTHING else 0.93
+        return min(confidence, most) * self.subject_confidence
 
     def _is_there(self, entity: str) -> bool:
         """Whether the file can say anything about an entity at all."""
@@ -373,7 +377,7 @@ class _Table:
         )
 
 
-_WORTH_ASKING, _ASKED = 0.6, 0.89
+_WORTH_ASKING, _SECOND, _ASKED = 0.6, 0.85, 0.89
 
 
 @dataclass(frozen=True)
@@ -805,7 +809,7 @@ class _Filled:
                 meaning.confidence >= _WORTH_ASKING and part not in taken and part not in seen
             ) and not self.table.is_other_person(meaning)
             if in_question and meaning.entity in {*made, self.subject}:
-                capped = replace(meaning, confidence=min(meaning.confidence, 0.85))
+                capped = replace(meaning, confidence=min(meaning.confidence, _SECOND))
                 found.append(self._of_column(meaning.entity, meaning.field, column, capped))
         return sorted(found, key=lambda p: -p.confidence)[:3]
 

@@ -121,6 +121,27 @@ def test_a_code_that_nobody_knows_is_asked_about(
     assert "# status: what do these codes mean? Until then their rows are rejected: ZZ" in text
 
 
+@pytest.mark.parametrize(
+    ("header", "values", "never"),
+    [
+        (
+            "Name",
+            ["Ana Berg", "Bo Cruz", "Cleo Diaz"],
+            "name: Name",
+        ),  # the student's, not the section's
+        ("Grade", ["9", "10", "9"], "final_grade: Grade"),  # a school grade
+    ],
+)
+def test_a_bare_name_that_may_be_of_another_is_asked_about(
+    project: Project, files: Callable[..., Path], header: str, values: list[str], never: str
+) -> None:
+    rows = [["Student ID", "Section ID", "Section Code", header]]
+    rows += [[f"s{n}", f"c{n % 2}", f"0{n % 2}", values[n % 3]] for n in range(9)]
+    text = text_of(project, files(enrollments__csv=rows))
+    assert f"\n          {never}" not in text
+    assert header in text.partition("entities:")[2]  # asked about, or said to have no field
+
+
 def test_the_id_that_other_files_refer_to_is_the_key(
     project: Project, files: Callable[..., Path]
 ) -> None:
