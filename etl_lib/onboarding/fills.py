@@ -165,6 +165,8 @@ class _Table:
         None  # the column of another person's key: the teacher of a section
     )
 
+    is_vague: bool = False  # few columns say what a row is, and the file's name does not
+
     @classmethod
     def of(cls, sample: Sample, lexicon: Lexicon) -> _Table:
         prefix = common_prefix(sample.headers)
@@ -172,7 +174,7 @@ class _Table:
             name: lexicon.meanings(name, content, prefix)
             for name, content in sample.columns.items()
         }
-        return cls(sample, lexicon, found)
+        return cls(sample, lexicon, _beside_subjects(found, lexicon))
 
     # --- what one row is ---------------------------------------------------------------------------
 
@@ -192,7 +194,11 @@ class _Table:
         """The columns of the first recipe of an entity's key that the file has."""
         for recipe in _RECIPES.get(entity, ()):
             found = [self.best(part, persona if part[0] == "person" else None) for part in recipe]
-            columns = [one[0] for one in found if one]
+            columns = [
+                one[0]
+                for part, one in zip(recipe, found, strict=True)
+                if one and _tells(part, one[1])
+            ]
             if len(columns) == len(recipe) == len(set(columns)):
                 return tuple(columns)
         return None
@@ -291,6 +297,7 @@ class _Table:
             return
         ranked = sorted(scores, key=lambda name: -scores[name])
         self.subject = ranked[0]
+        self.is_vague = scores[ranked[0]] < _TELLS_ENOUGH
         margin = scores[ranked[0]] - (scores[ranked[1]] if len(ranked) > 1 else 0)
         self.subject_confidence = 1.0 if margin >= 1 else 0.97 if margin > 0.3 else 0.9
 
@@ -337,7 +344,10 @@ class _Table:
             is_key = meaning.field == "person_id"
             return confidence if is_key and self.key_columns("section") else 0.0
         if entity == self.subject:
-            return confidence if meaning.specific else confidence * self.subject_confidence
+            if meaning.specific:
+                return confidence
+            vague = self.is_vague and meaning.field in _OF_ANYTHING
+            return min(confidence * self.subject_confidence, _SECOND if vague else 1.0)
         if not self._is_there(entity):
             return 0.0
         if meaning.specific:
@@ -377,6 +387,7 @@ class _Table:
         )
 
 
+_TELLS_ENOUGH = 3.0  # columns that name their entity, bare ones counting a third
 _WORTH_ASKING, _SECOND, _ASKED = 0.6, 0.85, 0.89
 
 
@@ -395,6 +406,31 @@ class Key:
         if len(self.columns) == 1:
             return self.columns[0]
         return {"concat": list(self.columns), "separator": "-"}
+
+
+def _tells(part: Part, meaning: Meaning) -> bool:
+    """Whether a column can be (a part of) a key: a bare name or code is that of anything."""
+    bare = part[1] in ("name", "code", "title")
+    return meaning.specific or (meaning.exact and not bare)
+
+
+def _beside_subjects(
+    meanings: dict[str, list[Meaning]], lexicon: Lexicon
+) -> dict[str, list[Meaning]]:
+    """The meanings where `Course` beside `Subject` is the number's part of the code: ENG, 101."""
+    number = ("course", "catalog_number")
+    parts = {(m.entity, m.field) for found in meanings.values() for m in found[:1] if m.exact}
+    if ("course", "subject_code") not in parts or number in parts:
+        return meanings
+    for column, found in meanings.items():
+        own = next((m for m in found if (m.entity, m.field) == ("course", "course_id")), None)
+        if own and lexicon.words(column) == ("course",):
+            part = replace(
+                own, field="catalog_number", reason="it stands beside the subject", exact=True
+            )
+            lower = [replace(m, confidence=min(m.confidence, _SECOND)) for m in found]
+            meanings[column] = [replace(part, confidence=0.94), *lower]
+    return meanings
 
 
 def read_files(samples: Sequence[Sample], lexicon: Lexicon) -> list[FileReading]:
@@ -703,7 +739,7 @@ class _Filled:
             if name in there or not is_plain_reference(self.lexicon.entities, entity, name):
                 continue
             key = self._key(reference.entity)
-            if key is None or key.confidence < SURE or reference.entity == self.subject:
+            if key is None or key.confidence < SURE:
                 continue
             if entity != self.subject and not all(self._belongs(entity, c) for c in key.columns):
                 continue

@@ -25,6 +25,9 @@ _EXACT, _SAME_WORDS, _SAME_REST, _BARE, _SLIP, _ONE_MORE, _PART = (
 )
 _CONTRADICTED, _SECOND = 0.6, 0.85
 # Words that make another thing of what they stand beside.
+_SAYS_LITTLE = frozenset(
+    words_of("id number code name title status type date level year start end begin group")
+)
 _YES_MEANS_ACTIVE = frozenset({"active", "enabled", "current"})
 _TURNING = frozenset(words_of("""
     personal home parent guardian emergency secondary alternate alternative previous prior former old new
@@ -168,7 +171,7 @@ class Lexicon:
         if near(whole, name.squeezed):
             return _SLIP, f"`{name.text}` but for a letter or two"
         more = set(rest) - set(name.rest)
-        if name.rest and set(name.rest) < set(rest) and len(more) == 1:
+        if set(name.rest) - _SAYS_LITTLE and set(name.rest) < set(rest) and len(more) == 1:
             (one,) = more
             if one in self.vocabulary or one in _TURNING or one.isdigit():
                 return _PART, f"holds the words of `{name.text}`"

@@ -142,6 +142,26 @@ def test_a_bare_name_that_may_be_of_another_is_asked_about(
     assert header in text.partition("entities:")[2]  # asked about, or said to have no field
 
 
+def test_a_course_beside_its_subject_is_a_number(
+    project: Project, files: Callable[..., Path]
+) -> None:
+    rows = [["CRN", "Subject", "Course", "Section", "Title"]]
+    rows += [
+        [f"{1000 + n}", "CS", f"{100 + n}", "001", f"Topic {'abcdefghij'[n] * 3}"] for n in range(9)
+    ]
+    text = text_of(project, files(courses__csv=rows))
+    assert 'course_id: {concat: [Subject, Course], separator: "-"}' in text
+    assert "catalog_number: Course" in text
+    assert text.count("course_id:") == 2  # the course's own, and the section's
+
+
+def test_people_never_become_organizations(project: Project, files: Callable[..., Path]) -> None:
+    rows = [["Course Code", "Course Title", "Matric No", "Name", "Total", "Grade"]]
+    rows += [["CSC201", "Algorithms", f"U{n}", f"Ana Berg{n}", "75", "A"] for n in range(9)]
+    suggestion = suggest(files(exam_results__csv=rows), project).with_best_guesses()
+    assert not {"organization", "term", "program"} & suggestion.feeds[0].reading.fills.keys()
+
+
 def test_the_id_that_other_files_refer_to_is_the_key(
     project: Project, files: Callable[..., Path]
 ) -> None:
