@@ -483,6 +483,11 @@ _ALL = (
         "Correct the mapping at the named line; `etl check` shows all mistakes at once.",
     ),
     _mapping(
+        "MAPPING_EXISTS",
+        "The client has a mapping already.",
+        "Take another client id, or write over it with `etl new --replace`.",
+    ),
+    _mapping(
         "MAPPING_NOT_FOUND",
         "There is no mapping of this name.",
         "Check the client's name; `etl check` lists the mappings.",

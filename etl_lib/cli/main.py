@@ -13,6 +13,8 @@ from etl_lib.cli.doctor import doctor
 from etl_lib.cli.guide import guide
 from etl_lib.cli.many import many
 from etl_lib.cli.migrate import migrate
+from etl_lib.cli.new import new
+from etl_lib.cli.preview import preview
 from etl_lib.cli.provision import provision
 from etl_lib.cli.read import read
 from etl_lib.cli.reconcile import expire, reconcile
@@ -30,6 +32,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(new)
+app.command()(preview)
 app.command()(check)
 app.command()(schema)
 app.command()(guide)

@@ -61,6 +61,10 @@ class EntityField(Model):
     aliases: tuple[str, ...] = Field(
         default=(), description="Header names under which source systems know the field."
     )
+    value_aliases: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Words and codes of source systems for each of `values`; used to propose a `map`.",
+    )
 
     @model_validator(mode="after")
     def keys_fit_the_type(self) -> Self:
@@ -71,6 +75,8 @@ class EntityField(Model):
             raise ValueError("only id and text fields can be arrays")
         if self.code and self.type != "text":
             raise ValueError("`code` says more about a text field; an id is always a code")
+        if unknown := sorted(self.value_aliases.keys() - set(self.values)):
+            raise ValueError(f"`value_aliases` of no allowed value: {', '.join(unknown)}")
         return self
 
 
@@ -79,6 +85,9 @@ class Entity(Model):
 
     entity: Name
     description: str
+    aliases: tuple[str, ...] = Field(
+        default=(), description="Words for such records in the names of files and headers."
+    )
     natural_key: tuple[Name, ...] = Field(
         default=(), description="Fields that make the key when the source has no stable id."
     )

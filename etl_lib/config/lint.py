@@ -356,14 +356,14 @@ def _bad_formats(values: ValueFormat | ColumnRule) -> list[tuple[str, str]]:
             elif not re.search("%[YyGcx]", text):
                 faults.append((key, f"`{text}` has no year, so every date would be of 1900."))
         for one, other in combinations(dict.fromkeys(formats), 2):
-            if _contradict(one, other) or _contradict(other, one):
+            if contradict(one, other) or contradict(other, one):
                 said = f"`{one}` and `{other}` read one text as different days; keep the right one."
                 faults.append((key, said))
     return faults
 
 
-def _contradict(one: str, other: str) -> bool:
-    """Whether a text of the first format is another instant in the second."""
+def contradict(one: str, other: str) -> bool:
+    """Whether a text of the first strptime format is another instant in the second."""
     text = _AMBIGUOUS.strftime(one)
     try:
         found = datetime.strptime(text, other)  # noqa: DTZ007 (only the format is tried)

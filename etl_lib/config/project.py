@@ -22,6 +22,11 @@ from etl_lib.errors import EtlError, Fault, FixTheMapping
 
 M = TypeVar("M", bound=BaseModel)
 _LAYOUT_KEYS = ("effective_from",)
+# Of an entity file what helps people to map their columns and decides nothing about a row.
+_ONLY_FOR_PEOPLE: dict[str, Any] = {
+    "description": True, "aliases": True,
+    "fields": {"__all__": {"description": True, "aliases": True, "value_aliases": True}},
+}  # fmt: skip
 _FOR_EVERY_FEED = ("format", "values", "limits")
 
 
@@ -86,7 +91,7 @@ class ResolvedMapping(Model):
             digest.update(feed_name.encode())
             digest.update(feed.model_dump_json(exclude={"limits", "required"}).encode())
         for _, entity in sorted(self.entities.items()):
-            digest.update(entity.model_dump_json().encode())
+            digest.update(entity.model_dump_json(exclude=_ONLY_FOR_PEOPLE).encode())
         for hook in sorted({f.rules.hook for f in self.fills() if f.rules.hook}):
             digest.update(hook_source(hook).encode())
         digest.update(f"{self.mapping.precedence}{self.mapping.revision}".encode())
@@ -217,8 +222,42 @@ class Project:
     def layers(self, client_id: str) -> list[YamlFile]:
         """base, templates from the most general to the nearest, mapping, environment's overrides."""
         mapping = self._read(self.mapping_path(client_id))
+        templates = self._templates_below(mapping)
+        environment = self._read(self.include / "environments" / f"{self.environment_name}.yaml")
+        overrides = YamlFile(
+            environment.path, environment.shown, environment.data.get("overrides") or {}
+        )
+        return [self._read(self.include / "base.yaml"), *templates, mapping, overrides]
+
+    def template_names(self) -> tuple[str, ...]:
+        """Every template, sorted."""
+        return tuple(sorted(path.stem for path in (self.include / "templates").glob("*.yaml")))
+
+    def template(self, name: str) -> ResolvedMapping:
+        """A template as a client would have it that adds nothing of its own; not linted.
+
+        Raises FixTheMapping when there is no such template or it cannot be read.
+        """
+        path = self.include / "templates" / f"{name}.yaml"
+        top = self._read(path)
+        layers = [self._read(self.include / "base.yaml"), *self._templates_below(top), top]
+        given = {"client_id": "template", "client": name, "owner": name}
+        mapping = validated(Mapping, layers, given)
+        used = {entity for feed in mapping.feeds.values() for entity in feed.entities}
+        entities = {n: e for n, e in self.entities.items() if n in used}
+        return ResolvedMapping(
+            environment=self.environment_name, mapping=mapping, entities=entities
+        )
+
+    def template_lineage(self, name: str) -> tuple[str, ...]:
+        """The templates that make a template, from the most general one to itself."""
+        top = self._read(self.include / "templates" / f"{name}.yaml")
+        return (*(below.path.stem for below in self._templates_below(top)), name)
+
+    def _templates_below(self, top: YamlFile) -> list[YamlFile]:
+        """The templates that a file extends, from the most general to the nearest."""
         templates: list[YamlFile] = []
-        below = mapping
+        below = top
         while name := below.data.get("extends"):
             path = self.include / "templates" / f"{name}.yaml"
             if not path.is_file() or any(t.path == path for t in templates):
@@ -231,11 +270,7 @@ class Project:
                 raise FixTheMapping.of("MAPPING_INVALID", text, where, hint)
             below = self._read(path)
             templates.insert(0, below)
-        environment = self._read(self.include / "environments" / f"{self.environment_name}.yaml")
-        overrides = YamlFile(
-            environment.path, environment.shown, environment.data.get("overrides") or {}
-        )
-        return [self._read(self.include / "base.yaml"), *templates, mapping, overrides]
+        return templates
 
     def digest(self, client_id: str) -> str:
         """sha256 over the bytes of every file that makes the client's mapping, for change checks."""

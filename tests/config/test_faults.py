@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import pytest
 
-from etl_lib.config.project import Project, faults_of_all
+from etl_lib.config.project import Project, ResolvedMapping, faults_of_all
 from etl_lib.errors import FixTheMapping
 from tests.config.conftest import write
 
@@ -427,7 +428,7 @@ ENTITY = "include/entities/term.yaml"
     [
         ("  term_id:", "  key_id:", f"{ENTITY}:1:1: Value error, fields must hold the key `term_id`"),
         ("ordered:\n  - [start_date", "ordered:\n  - [first_day", "not a field of this entity: first_day"),
-        ("type: integer", "type: number", f"{ENTITY}:38:5: fields.school_year.type: Input should be"),
+        ("type: integer", "type: number", f"{ENTITY}:53:5: fields.school_year.type: Input should be"),
         ("    values: [school_year, semester, quarter, term, part_of_term, grading_period, other]\n",
          "", "a field of type enum has `values`, any other type has none"),
         ("entity: term\n", "entity: terms\n", "fields must hold the key `terms_id`"),
@@ -459,3 +460,24 @@ def test_a_feed_that_a_mapping_removes_leaves_the_templates_precedence(project: 
     mapping = project.resolve("terms_only").mapping
     assert "roster" not in mapping.feeds
     assert all("roster" not in feeds for feeds in mapping.precedence.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [({"aliases": ("Semesterbezeichnung",), "description": "Other words."}, True), ({"max_length": 9}, False)],
+    ids=["words for people", "what a row may hold"],
+)  # fmt: skip
+def test_only_what_decides_a_row_makes_another_contract(
+    project: Project, change: dict[str, Any], same: bool
+) -> None:
+    write(project, "mappings/good_school.yaml", GOOD)
+    resolved = project.resolve("good_school")
+    name, entity = next(
+        (n, e) for n, e in resolved.entities.items() if "name" in e.fields or "title" in e.fields
+    )
+    field = "name" if "name" in entity.fields else "title"
+    other = entity.fields[field].model_copy(update=change)
+    changed = entity.model_copy(update={"fields": {**entity.fields, field: other}})
+    again = resolved.model_copy(update={"entities": {**resolved.entities, name: changed}})
+    read = ResolvedMapping.model_validate_json(again.model_dump_json(by_alias=True))
+    assert (read.row_contract == resolved.row_contract) is same
