@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LOOK_EVERY_S = 0.2
+_HIGHEST = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -31,9 +32,9 @@ class GivesUpError(Exception):
 def spend(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Client:
     """Run the command to its end, its output into `log`; raises GivesUpError.
 
-    Memory is the larger of two: the largest resident set of any one of the processes, which the kernel
-    keeps, and, while there are several, the largest sum of their proportional sets, looked at five times
-    a second.
+    Memory is the larger of two, looked at five times a second: the largest resident set that any one of the
+    processes has had so far, and, while there are several, the sum of their proportional sets. (What `wait4`
+    tells would hold our own memory as well, from before the process became another program.)
     """
     with log.open("wb") as out:
         begun = time.monotonic()
@@ -57,15 +58,17 @@ def spend(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Clie
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise GivesUpError(log.read_text(errors="replace")[-2000:])
-    peak_mb = max(used.ru_maxrss, *seen_kb) * 1024 / 1e6
+    peak_mb = seen_kb[0] * 1024 / 1e6
     return Client(used.ru_utime + used.ru_stime, wall_s, peak_mb)
 
 
 def _watch(process: int, ended: threading.Event, seen_kb: list[int]) -> None:
     while not ended.wait(_LOOK_EVERY_S):
         several = family(process)
-        if len(several) > 1:  # of one the kernel knows better, and looking costs the client time
-            seen_kb[0] = max(seen_kb[0], sum(_pss_kb(one) for one in several))
+        seen_kb[0] = max(seen_kb[0], *(_kb(_HIGHEST, one, "status") for one in several))
+        if len(several) > 1:  # it costs the client time
+            together = sum(_kb(_PSS, one, "smaps_rollup") for one in several)
+            seen_kb[0] = max(seen_kb[0], together)
 
 
 def family(process: int) -> list[int]:
@@ -80,9 +83,9 @@ def family(process: int) -> list[int]:
     return found
 
 
-def _pss_kb(process: int) -> int:
+def _kb(pattern: re.Pattern[str], process: int, name: str) -> int:
     try:
-        found = _PSS.search(Path(f"/proc/{process}/smaps_rollup").read_text())
+        found = pattern.search(Path(f"/proc/{process}/{name}").read_text())
     except OSError:
         return 0
     return int(found[1]) if found else 0

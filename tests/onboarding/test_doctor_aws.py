@@ -13,7 +13,7 @@ from etl_lib.onboarding.doctor.examine import _access, _users
 from etl_lib.onboarding.doctor.finding import Finding, looked
 from etl_lib.onboarding.provision import Plan, Wish, public_keys, target_of
 from tests.onboarding.provision import aws
-from tests.onboarding.provision.aws import BUCKET, REGION, Account
+from tests.onboarding.provision.aws import BUCKET, Account
 from tests.onboarding.provision.made_keys import line, new_key
 
 PRODUCTION = Project(Path(__file__).parents[2] / "include", "production")
@@ -56,7 +56,8 @@ def test_a_client_s_user_with_its_drift_and_the_address_for_schools(account: Acc
     target_of(PRODUCTION, "lakeside").plan(Wish("lakeside", add=keys)).apply()
     plans: list[Plan] = []
     assert codes(access("lakeside", plans)) == ["ok"]
-    assert plans[0].address.host == f"{account.server_id}.server.transfer.{REGION}.amazonaws.com"
+    named_by_us = PRODUCTION.environment.sftp
+    assert named_by_us is not None and plans[0].address.host == named_by_us.host
     named = {"ServerId": account.server_id, "UserName": "lakeside"}
     account.transfer.update_user(**named, Policy="{}")
     [found] = access("lakeside", [])

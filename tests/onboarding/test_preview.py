@@ -41,7 +41,7 @@ def test_every_row_is_accounted_for(ashford: Preview) -> None:
 
 
 def test_the_same_rows_are_rejected_as_in_a_load(ashford: Preview) -> None:
-    with (NIGHT.parent / "expected_rejects.csv").open(newline="") as rows:
+    with (NIGHT.parent / "expected" / "rejects.csv").open(newline="") as rows:
         known = [row for row in csv.DictReader(rows) if row["night"] == "night_1"]
     people = {
         row["line"]
