@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import fs
 
+from etl_lib import s3
 from etl_lib.errors import TryAgain
 
 _DELETED_AT_ONCE = 1000  # more S3 does not take
@@ -26,21 +26,22 @@ _SCRATCH = "etl-scratch-"
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder of a file system, addressed by keys such as `staging/a/rows.parquet`.
+    """A folder on disk or a prefix of a bucket, addressed by keys such as `staging/a/rows.parquet`.
 
     Objects appear whole or not at all. Every method raises TryAgain (STORAGE_UNAVAILABLE) when the
     storage does not answer, and FileNotFoundError where a key that is read does not exist.
+
+    `root`: the folder, or bucket/prefix. `client`: of boto3; None on disk.
     """
 
-    filesystem: fs.FileSystem
     root: str
-    client: Any = None  # boto3: pyarrow's own copy to S3 hides an upload that failed
+    client: Any = None
 
     @classmethod
     def local(cls, folder: Path) -> Storage:
         """A folder on this machine, made when it is not there."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(fs.LocalFileSystem(), str(folder.resolve()))
+        return cls(str(folder.resolve()))
 
     @classmethod
     def s3(
@@ -49,18 +50,8 @@ class Storage:
     ) -> Storage:  # fmt: skip
         """A bucket; without keys the machine's own AWS identity is used."""
         import boto3  # a seventh of a second that local folders do not pay
+        from botocore.config import Config
 
-        scheme, _, host = (endpoint_url or "").rpartition("://")
-        filesystem = fs.S3FileSystem(
-            access_key=access_key,
-            secret_key=secret_key,
-            session_token=session_token,
-            endpoint_override=host or None,
-            scheme=scheme or "https",
-            region=region or "us-east-1",
-            connect_timeout=10,
-            request_timeout=60,
-        )
         client = boto3.client(
             "s3",
             aws_access_key_id=access_key,
@@ -68,12 +59,18 @@ class Storage:
             aws_session_token=session_token,
             endpoint_url=endpoint_url,
             region_name=region or "us-east-1",
+            config=Config(connect_timeout=10, read_timeout=60),
         )
-        return cls(filesystem, bucket, client)
+        return cls(bucket, client)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder on this machine."""
+        return self.client is None
 
     def at(self, *parts: str) -> Storage:
         """A folder below this one; `..` and absolute parts are refused with ValueError."""
-        return Storage(self.filesystem, self._path("/".join(parts)), self.client)
+        return Storage(self._path("/".join(parts)), self.client)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of this key."""
@@ -82,25 +79,38 @@ class Storage:
     def size_bytes(self, key: str) -> int | None:
         """The object's size, or None when there is none of this key."""
         with _answering(self.root):
-            info = self.filesystem.get_file_info(self._path(key))
-        return int(info.size) if info.type == fs.FileType.File else None
+            if not self.is_local:
+                return s3.size_bytes(self.client, *self._place(key))
+            path = Path(self._path(key))
+            return path.stat().st_size if path.is_file() else None
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys of all objects below `prefix`, sorted; empty when there are none."""
         folder = self._path(prefix) if prefix else self.root
         with _answering(self.root):
-            selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
-            found = self.filesystem.get_file_info(selector)
-        paths = [i.path for i in found if i.type == fs.FileType.File and not _is_part(i.path)]
-        return sorted(str(PurePosixPath(path).relative_to(self.root)) for path in paths)
+            if self.is_local:
+                paths = [str(p) for p in Path(folder).rglob("*") if p.is_file()]
+            else:
+                bucket, _, below = folder.partition("/")
+                found = s3.pages(self.client, bucket, f"{below}/" if below else "")
+                paths = [f"{bucket}/{o['Key']}" for page in found for o in page.get("Contents", ())]
+        return sorted(p.removeprefix(f"{self.root}/") for p in paths if not _is_part(p))
 
     @contextmanager
     def reading(self, key: str) -> Iterator[pa.NativeFile]:
         """The object opened for reading at any place."""
         with _answering(self.root):
-            stream = self.filesystem.open_input_file(self._path(key))
+            if self.is_local:
+                stream: pa.NativeFile = pa.OSFile(self._path(key))
+            else:
+                stream = pa.PythonFile(s3.opened(self.client, *self._place(key)), mode="r")
         with stream:
-            yield stream
+            try:
+                yield stream
+            except Exception as error:
+                if not (isinstance(error, s3.CutAnswerError) or _of_boto(error)):
+                    raise
+                raise _does_not_answer(self.root, error) from error
 
     def read_bytes(self, key: str) -> bytes:
         """The whole object; for small ones."""
@@ -116,14 +126,11 @@ class Storage:
 
     def put_file(self, source: Path, key: str) -> None:
         """Copy a finished local file to `key`, replacing an object of the same key."""
-        target = self._path(key)
-        if isinstance(self.filesystem, fs.LocalFileSystem):
-            with _answering(self.root):
-                _put_local(source, Path(target))
-            return
         with _answering(self.root):
-            bucket, _, name = target.partition("/")
-            self.client.upload_file(str(source), bucket, name)
+            if self.is_local:
+                _put_local(source, Path(self._path(key)))
+            else:
+                self.client.upload_file(str(source), *self._place(key))
 
     def get_file(self, key: str, target: Path) -> None:
         """Copy the object to a local file."""
@@ -133,15 +140,15 @@ class Storage:
     def delete(self, key: str) -> None:
         """Remove one object; nothing happens when there is none of this key."""
         with _answering(self.root):
-            if isinstance(self.filesystem, fs.LocalFileSystem):
+            if self.is_local:
                 Path(self._path(key)).unlink(missing_ok=True)
                 return
-            bucket, _, name = self._path(key).partition("/")
+            bucket, name = self._place(key)
             self.client.delete_object(Bucket=bucket, Key=name)
 
     def delete_all(self) -> None:
         """Remove everything below this folder; nothing happens when there is nothing."""
-        if isinstance(self.filesystem, fs.LocalFileSystem):
+        if self.is_local:
             with _answering(self.root):
                 # a repeated report may be at it as well: what is gone is gone
                 shutil.rmtree(self.root, onerror=_unless_gone)
@@ -161,6 +168,11 @@ class Storage:
             raise ValueError(f"not a key below {self.root}")
         return f"{self.root}/{pure}"
 
+    def _place(self, key: str) -> tuple[str, str]:
+        """Bucket and the object's whole key in it."""
+        bucket, _, name = self._path(key).partition("/")
+        return bucket, name
+
 
 @contextmanager
 def _answering(root: str) -> Iterator[None]:
@@ -174,14 +186,17 @@ def _answering(root: str) -> Iterator[None]:
             raise
         if full := disk_full(error, f"The disk of `{root}`"):
             raise full from error
-        text = f"`{root}` does not answer: {type(error).__name__}."
-        raise TryAgain.of("STORAGE_UNAVAILABLE", text) from error
+        raise _does_not_answer(root, error) from error
+
+
+def _does_not_answer(root: str, error: Exception) -> TryAgain:
+    return TryAgain.of("STORAGE_UNAVAILABLE", f"`{root}` does not answer: {type(error).__name__}.")
 
 
 def _of_boto(error: Exception) -> bool:
     """Whether it is one of boto3's own errors; told by name, since boto3 may not be imported."""
     homes = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    return bool(homes & {"boto3", "botocore", "s3transfer"})
+    return bool(homes & {"boto3", "botocore", "s3transfer", "urllib3"})
 
 
 def disk_full(error: BaseException, disk: str) -> TryAgain | None:

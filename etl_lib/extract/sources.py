@@ -14,6 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
+from etl_lib import s3
 from etl_lib.errors import AskTheSchool, EtlError, FixTheSetup, TryAgain
 from etl_lib.extract import names
 from etl_lib.storage import disk_full
@@ -136,10 +137,7 @@ class S3Source:
         prefix = self.prefix.strip("/") + "/"
         found: list[RemoteFile | RefusedFile] = []
         try:
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=prefix, Delimiter="/"
-            )
-            for page in pages:
+            for page in s3.pages(self.client, self.bucket, prefix, delimiter="/"):
                 for entry in page.get("Contents", ()):
                     name = entry["Key"][len(prefix) :]
                     found.append(RemoteFile(name, entry["Size"], entry["LastModified"]))

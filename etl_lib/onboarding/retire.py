@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from psycopg import sql
-from pyarrow import fs
 
+from etl_lib import s3
 from etl_lib.config.project import Project
 from etl_lib.database import Connection, connected
 from etl_lib.errors import EtlError, Fault, FixTheSetup, NotNow, TryAgain
@@ -41,11 +41,13 @@ class Place:
 
     def count(self) -> int:
         """How many objects lie there, old versions and deletion marks included."""
-        return sum(1 for _ in self._versions()) if self._is_s3 else len(self.storage.keys())
+        return (
+            len(self.storage.keys()) if self.storage.is_local else sum(1 for _ in self._versions())
+        )
 
     def erase(self) -> int:
         """Remove every object in every version; gives how many. Raises TryAgain when one stays."""
-        if not self._is_s3:
+        if self.storage.is_local:
             count = len(self.storage.keys())
             self.storage.delete_all()
             return count
@@ -59,21 +61,14 @@ class Place:
                     raise OSError(f"{failed} objects stay")
         return len(found)
 
-    @property
-    def _is_s3(self) -> bool:
-        return not isinstance(self.storage.filesystem, fs.LocalFileSystem)
-
     def _versions(self) -> Iterator[dict[str, str]]:
         bucket, _, folder = self.storage.root.partition("/")
-        where = {"Bucket": bucket, "Prefix": f"{folder}/"}
         client = self.storage.client
         with _answering(self.name):
             if client.get_bucket_versioning(Bucket=bucket).get("Status"):
-                for page in client.get_paginator("list_object_versions").paginate(**where):
-                    for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                        yield {"Key": one["Key"], "VersionId": one["VersionId"]}
+                yield from s3.versions(client, bucket, f"{folder}/")
             else:
-                for page in client.get_paginator("list_objects_v2").paginate(**where):
+                for page in s3.pages(client, bucket, f"{folder}/"):
                     yield from ({"Key": one["Key"]} for one in page.get("Contents", ()))
 
 

@@ -33,7 +33,8 @@ _VOLATILE = (
     "client_id", "run_seq", "first_run_seq", "change_seq", "delivery_seq", "first_seen_at", "last_changed_at",
     "deleted_at",
 )  # fmt: skip
-_ENVIRON = {
+# of every process that speaks with the S3 server of the tests
+ENVIRON = {
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -48,7 +49,7 @@ class Zygote:
 
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.stage"], cwd=REPO, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(REPO), **_ENVIRON, **environ},
+            stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(REPO), **ENVIRON, **environ},
         )  # fmt: skip
         self._numbers = itertools.count(1)
         self._news: dict[int, dict[str, Any]] = {}

@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from pyarrow import fs
 
 from etl_lib.errors import TryAgain
 from etl_lib.onboarding.retire import Place
@@ -26,9 +25,7 @@ def s3() -> Iterator[Any]:
 
 
 def place(s3: Any, client_id: str) -> Place:
-    """A place asks boto3 only; the file system tells that it is S3."""
-    storage = Storage(fs.S3FileSystem(anonymous=True, region="us-east-1"), BUCKET, s3)
-    return Place(client_id, storage.at("clients", client_id))
+    return Place(client_id, Storage(BUCKET, s3).at("clients", client_id))
 
 
 def versions(s3: Any) -> list[str]:

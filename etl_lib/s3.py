@@ -1,0 +1,99 @@
+"""Reads S3 through boto3, and takes no answer that was cut for a whole one.
+
+A connection that closes within the headers of an answer gives boto3 (and Arrow's own S3 file system) an
+answer without a body: a listing of nothing, an object of no bytes. What a whole answer must hold is
+therefore looked for.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+_BLOCK_BYTES = 4 << 20  # asked for at once: columns of one file lie side by side
+
+
+class CutAnswerError(OSError):
+    """S3 has not given all that it was asked for."""
+
+
+def pages(client: Any, bucket: str, prefix: str, delimiter: str = "") -> Iterator[dict[str, Any]]:
+    """Pages of the listing of all keys that begin with `prefix`, as boto3 gives them.
+
+    Raises CutAnswerError, and what boto3 raises.
+    """
+    asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter}
+    for page in client.get_paginator("list_objects_v2").paginate(**asked):
+        yield _whole(page)
+
+
+def versions(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, str]]:
+    """Key and version of all that a bucket with versioning keeps below `prefix`; raises as `pages`."""
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        for one in (*_whole(page).get("Versions", ()), *page.get("DeleteMarkers", ())):
+            yield {"Key": one["Key"], "VersionId": one["VersionId"]}
+
+
+def _whole(page: dict[str, Any]) -> dict[str, Any]:
+    if "IsTruncated" not in page:  # "KeyCount" some servers leave out when it is nought
+        raise CutAnswerError("a listing was cut")
+    return page
+
+
+def size_bytes(client: Any, bucket: str, key: str) -> int | None:
+    """The object's size, or None when there is none of this key; raises as `pages`."""
+    from botocore.exceptions import ClientError
+
+    try:
+        found = client.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey"):
+            return None
+        raise
+    if "ContentLength" not in found:
+        raise CutAnswerError("an answer about an object was cut")
+    return int(found["ContentLength"])
+
+
+def opened(client: Any, bucket: str, key: str) -> io.BufferedReader:
+    """The object for reading at any place. Raises FileNotFoundError, and as `pages`, also while it is read."""
+    size = size_bytes(client, bucket, key)
+    if size is None:
+        raise FileNotFoundError(key)
+    return io.BufferedReader(_Object(client, bucket, key, size), _BLOCK_BYTES)
+
+
+class _Object(io.RawIOBase):
+    """An object's bytes, asked for as they are needed."""
+
+    def __init__(self, client: Any, bucket: str, key: str, size: int) -> None:
+        super().__init__()
+        self._client, self._bucket, self._key, self._size = client, bucket, key, size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), max(self._size - self._at, 0))
+        if not wanted:
+            return 0
+        span = f"bytes={self._at}-{self._at + wanted - 1}"
+        answer = self._client.get_object(Bucket=self._bucket, Key=self._key, Range=span)
+        data = answer["Body"].read()
+        if len(data) != wanted:
+            raise CutAnswerError("an object was cut while it was read")
+        buffer[:wanted] = data
+        self._at += wanted
+        return wanted
