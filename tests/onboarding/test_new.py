@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from prompt_toolkit.output import DummyOutput
 from etl_lib.cli.main import main
 from etl_lib.cli.new import walk_through
 from etl_lib.config.project import Project
-from etl_lib.onboarding.mapping.suggest import suggest
+from etl_lib.onboarding.mapping.suggest import Suggestion, suggest
 from etl_lib.onboarding.mapping.write import About, mapping_text
 from tests.onboarding.conftest import SETS
 
@@ -128,6 +129,21 @@ def test_a_folder_without_a_table_is_refused_with_each_reason(
 DOWN, ENTER = "\x1b[B", "\r"
 
 
+def walked_through(
+    keys: str, about: About, suggestion: Suggestion, asked: tuple[bool, bool, bool]
+) -> tuple[About, Suggestion]:
+    """The walk-through of a person who presses these keys."""
+
+    def work() -> tuple[About, Suggestion]:
+        with create_pipe_input() as typed, create_app_session(input=typed, output=DummyOutput()):
+            typed.send_text(keys)
+            return walk_through(about, suggestion, asked=asked)
+
+    # a browser of other tests may hold this thread's event loop, and the questions have one of their own
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
+
+
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
@@ -141,11 +157,12 @@ def test_a_person_is_asked_only_what_is_open(
     project: Project, files: Callable[..., Path], keys: str, line: str
 ) -> None:
     suggestion = suggest(files(students__csv=STUDENTS), project)
-    with create_pipe_input() as typed, create_app_session(input=typed, output=DummyOutput()):
-        typed.send_text(f" High{ENTER}X{ENTER}\x7f{ENTER}{keys}")  # UTCX is no time zone
-        about, answered = walk_through(
-            About("School", "Ana Torres", "UTC"), suggestion, asked=(True, False, True)
-        )
+    about, answered = walked_through(
+        f" High{ENTER}X{ENTER}\x7f{ENTER}{keys}",  # UTCX is no time zone
+        About("School", "Ana Torres", "UTC"),
+        suggestion,
+        asked=(True, False, True),
+    )
     assert about == About("School High", "Ana Torres", "UTC")
     assert line in mapping_text(answered, about)
 
@@ -157,9 +174,7 @@ def test_a_person_says_what_a_code_means(project: Project, files: Callable[..., 
     ]
     suggestion = suggest(files(enrollments__csv=rows), project)
     assert [(p.field, code) for _, p, code in suggestion.open_codes] == [("status", "ZZ")]
-    with create_pipe_input() as typed, create_app_session(input=typed, output=DummyOutput()):
-        typed.send_text(DOWN + ENTER)
-        about = About("School", "Ana Torres", "UTC")
-        _, answered = walk_through(about, suggestion, asked=(False, False, False))
+    about = About("School", "Ana Torres", "UTC")
+    _, answered = walked_through(DOWN + ENTER, about, suggestion, asked=(False, False, False))
     assert "map: {enrolled: active, ZZ: waitlisted}" in mapping_text(answered, about)
     assert not answered.open_codes
