@@ -13,14 +13,14 @@ def cpu_s(roots: Iterable[int]) -> float:
 
     A process counts its children when it has waited for them, so those that ended meanwhile are in it.
     """
-    total = 0.0
-    seen: set[int] = set()
-    for root in roots:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(root)
-            for one in (process, *process.children(recursive=True)):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    if one.pid not in seen:
-                        seen.add(one.pid)
-                        total += sum(one.cpu_times()[:4])
-    return total
+    known = tuple(roots)
+    while True:
+        family: dict[int, psutil.Process] = {}
+        for root in known:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(root)
+                family |= {one.pid: one for one in (process, *process.children(recursive=True))}
+        try:
+            return float(sum(sum(one.cpu_times()[:4]) for one in family.values()))
+        except psutil.NoSuchProcess:
+            continue  # one has just ended: it is in its parent's figures only now

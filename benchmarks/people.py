@@ -10,7 +10,7 @@ COLUMNS = (
     "sourcedId", "status", "dateLastModified", "enabledUser", "username", "givenName", "familyName",
     "email", "role", "orgSourcedId", "birthDate", "notes",
 )  # fmt: skip
-_GIVEN = (
+GIVEN = (
     "Zoë",
     "José",
     "Søren",
@@ -23,7 +23,7 @@ _GIVEN = (
     "李娜",
     "Mia",
 )
-_FAMILY = (
+FAMILY = (
     "Müller",
     "O'Brien",
     "Nguyễn",
@@ -68,7 +68,7 @@ def _lines(chance: random.Random, tails: list[bytes], begin: int, end: int) -> I
 
 
 def _tail(chance: random.Random) -> bytes:
-    given, family = chance.choice(_GIVEN), chance.choice(_FAMILY)
+    given, family = chance.choice(GIVEN), chance.choice(FAMILY)
     birth = f"{chance.randint(2006, 2019)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
     return (
         f"{given},{family},learner{chance.randint(1, 999999)}@school.test,student,"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import time
@@ -15,11 +14,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from benchmarks.cpu import cpu_s
 from local_stack.postgres import PostgresServer
 from local_stack.processes import free_port
 
 _URL = "postgresql://postgres:none@127.0.0.1:{port}/{database}"
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 # What its own autovacuum would do at its next wake: tables over its thresholds, as its manual has them.
 _DUE = """
 SELECT relid::regclass::text,
@@ -98,7 +97,7 @@ class Server:
         """The meters, once all clients have gone."""
         self._alone()
         wal_at = _one(self.admin, "SELECT pg_current_wal_insert_lsn()")
-        return Reading(_cpu_s(self.postmaster), str(wal_at))
+        return Reading(cpu_s([self.postmaster]), str(wal_at))
 
     def _alone(self) -> None:
         """Wait until no client is connected any more."""
@@ -169,24 +168,6 @@ def fresh_server(folder: Path) -> Iterator[Server]:
 
 def _postmaster(data: Path) -> int:
     return int((data / "postmaster.pid").read_text().split()[0])
-
-
-def _cpu_s(postmaster: int) -> float:
-    """Of the server's first process, of all its children, and of those that have ended."""
-    while True:
-        text = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
-        family = [*(int(child) for child in text.split()), postmaster]
-        try:
-            ticks = [_ticks(process) for process in family]
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # one has just ended: it is in its parent's figures only now
-        return _TICK_S * sum(ticks)
-
-
-def _ticks(process: int) -> int:
-    """User and system time of a process and of its children that have ended, in ticks of the clock."""
-    text = Path(f"/proc/{process}/stat").read_text()
-    return sum(int(field) for field in text.rpartition(")")[2].split()[11:15])
 
 
 def _one(connection: psycopg.Connection[Any], query: str, given: tuple[Any, ...] = ()) -> Any:

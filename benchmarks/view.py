@@ -20,6 +20,7 @@ import psycopg
 import typer
 from playwright.sync_api import Page
 
+from benchmarks.cpu import cpu_s
 from benchmarks.results import Figure, keep
 from etl_lib.config.project import Project
 from etl_lib.load.tables import migrate_if_needed
@@ -240,17 +241,17 @@ def _watched(url: str, database_url: str) -> list[Figure]:
     clients = [AirflowApi(url, f"viewer{number}", _PASSWORD).client() for number in range(VIEWERS)]
     tokens = [client.headers["Authorization"] for client in clients]
     servers = [
-        process
+        process.pid
         for process in psutil.process_iter(["cmdline"])
         if "airflow" in " ".join(process.info["cmdline"] or ()) and _listens(process, url)
     ]
     with psycopg.connect(database_url, autocommit=True) as connection:
-        before, cpu = _queries(connection), _cpu_s(servers)
+        before, cpu = _queries(connection), cpu_s(servers)
         begun = time.monotonic()
         answers = asyncio.run(_look(url, tokens))
         lasted_s = time.monotonic() - begun
         time.sleep(1.5)
-        queries, cpu_s = _queries(connection) - before, _cpu_s(servers) - cpu
+        queries, spent_s = _queries(connection) - before, cpu_s(servers) - cpu
     rate = queries / lasted_s
     return [
         Figure(
@@ -260,7 +261,7 @@ def _watched(url: str, database_url: str) -> list[Figure]:
             rate <= 1.05,
         ),
         Figure(
-            "The same: CPU of the api-server", f"{100 * cpu_s / lasted_s:.0f} % of a core", "reported"
+            "The same: CPU of the api-server", f"{100 * spent_s / lasted_s:.0f} % of a core", "reported"
         ),
     ]  # fmt: skip
 
@@ -274,11 +275,6 @@ def _listens(process: psutil.Process, url: str) -> bool:
         )
     except psutil.Error:
         return False
-
-
-def _cpu_s(processes: list[psutil.Process]) -> float:
-    every = {p for one in processes for p in (one, *one.children(recursive=True))}
-    return sum(sum(process.cpu_times()[:2]) for process in every)
 
 
 def _queries(connection: psycopg.Connection[Any]) -> int:

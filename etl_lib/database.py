@@ -67,6 +67,7 @@ def _opened(url: str, *, autocommit: bool = False) -> Connection:
 
 
 # --- one connection serves a process's many short looks: a new one costs client and server 5 ms ------
+# Not psycopg_pool: its threads do not survive a fork, and it hides why a connection cannot be had.
 
 _KEPT = 2
 

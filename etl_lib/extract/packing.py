@@ -117,8 +117,8 @@ class Packed:
             unbounded.file_size = MOST_UNPACKED_BYTES
             try:
                 opened = archive.open(unbounded)
-            # NotImplementedError is zipfile's word for a method of packing that it does not know
-            except (*_MALFORMED, NotImplementedError, RuntimeError):
+            # RuntimeError: a password is asked for, or zipfile does not know the method of packing
+            except (*_MALFORMED, RuntimeError):
                 raise zipfile.BadZipFile from None
             written = 0
             with opened as stream:
@@ -172,7 +172,7 @@ class Packed:
             except _MALFORMED as error:
                 text = f"This is no readable zip archive ({type(error).__name__})."
                 raise AskTheSchool.of("FILE_ARCHIVE_UNREADABLE", text, self.shown) from None
-            except NotImplementedError:  # zipfile's word for a version of zip that it does not know
+            except RuntimeError:  # zipfile does not know this version of zip
                 raise self._refused("The archive is of a kind that we cannot open.") from None
             with archive:
                 self._check(archive.infolist())
