@@ -17,7 +17,13 @@ from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
-from etl_lib.airflow_edge.described import Described, describe, keep_described
+from etl_lib.airflow_edge.described import (
+    Described,
+    describe,
+    keep_described,
+    parsing_has_begun,
+    to_be_parsed,
+)
 from etl_lib.airflow_edge.roles import ensure_roles
 from etl_lib.config.project import Project
 from etl_lib.errors import EtlError
@@ -69,6 +75,10 @@ class SnapshotBundle(BaseDagBundle):
             seen = tuple(self._stats())
             if seen == self._seen and self._current:
                 ensure_roles(self._roles)  # one that was taken away would cost every DAG
+                if not parsing_has_begun(self.path.parent):
+                    # Airflow compares a file's time with the end of its last parse: one that was at
+                    # work while the snapshot was made would hide it for min_file_process_interval
+                    to_be_parsed(self.path.parent)
                 return
             project = Project.load(self.project / "include")
             clients = self._described_by_client(project)
@@ -79,9 +89,7 @@ class SnapshotBundle(BaseDagBundle):
             if not target.is_dir():
                 self._snapshot(target, project, clients)
             elif self._current not in (None, digest):
-                # what was taken back: Airflow parses a file again only when its time is new
-                for path in (target / "dags").glob("*.py"):
-                    path.touch()
+                to_be_parsed(target)  # what was taken back
             self._current, self._seen = digest, seen
 
     def _files(self) -> Iterator[Path]:

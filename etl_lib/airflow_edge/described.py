@@ -19,6 +19,7 @@ from etl_lib.config.project import Project
 from etl_lib.errors import EtlError
 
 FILE = "described.json"
+_READ = "read"  # lies beside FILE as soon as Airflow has begun to parse the snapshot
 
 
 class Described(Model):
@@ -58,6 +59,25 @@ def keep_described(folder: Path, environment: str, found: dict[str, Described]) 
     """Put the descriptions of all clients into the snapshot at `folder`."""
     texts = {client_id: one.model_dump_json() for client_id, one in found.items()}
     (folder / FILE).write_text(json.dumps({"environment": environment, "clients": texts}))
+
+
+def parsing_begins(project: Project) -> None:
+    """Note in the snapshot that holds the project, if one does, that Airflow parses it from here on."""
+    folder = project.include.parent
+    if (folder / FILE).is_file():
+        (folder / _READ).touch()
+
+
+def parsing_has_begun(folder: Path) -> bool:
+    """Whether Airflow has begun to parse the snapshot at `folder` since it was made or asked for again."""
+    return (folder / _READ).exists()
+
+
+def to_be_parsed(folder: Path) -> None:
+    """Make Airflow parse the snapshot at `folder` (again): it takes up only files whose time is new."""
+    (folder / _READ).unlink(missing_ok=True)
+    for path in (folder / "dags").glob("*.py"):
+        path.touch()
 
 
 @cache

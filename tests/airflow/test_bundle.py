@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from etl_lib.config.project import Project
+
 
 @pytest.fixture
 def bundle(tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch):
@@ -75,3 +77,18 @@ def test_an_edit_that_is_taken_back_is_parsed_again(bundle) -> None:
     after = {path.name: path.stat().st_mtime_ns for path in first.path.glob("*.py")}
     assert after.keys() == before.keys()
     assert all(after[name] > before[name] for name in before)
+
+
+def test_a_snapshot_stays_new_until_airflow_has_begun_to_parse_it(bundle) -> None:
+    from etl_lib.airflow_edge.described import parsing_begins
+
+    first = bundle()
+
+    def is_touched_by_a_look() -> bool:
+        before = [path.stat().st_mtime_ns for path in first.path.glob("*.py")]
+        first.refresh()
+        return [path.stat().st_mtime_ns for path in first.path.glob("*.py")] != before
+
+    assert is_touched_by_a_look() and is_touched_by_a_look()
+    parsing_begins(Project.load(first.path.parent / "include"))
+    assert not is_touched_by_a_look()

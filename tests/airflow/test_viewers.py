@@ -191,6 +191,18 @@ def test_a_role_that_a_mapping_no_longer_names_loses_the_client(fab: Fab) -> Non
     assert fab.dags(fab.vera) == {"north_one"}
 
 
+def test_an_edit_made_while_the_dags_are_parsed_is_not_overlooked(fab: Fab, tmp_path: Path) -> None:
+    """Airflow's own comparison of times would find it at the next regular parse, in five minutes."""
+    begun = tmp_path / "begun"
+    dags = fab.mappings.parents[1] / "dags" / "integrations.py"
+    slow = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(8)\n"
+    dags.write_text(dags.read_text() + slow)
+    RunningAirflow.wait_until(begun.exists, 60)
+    with (fab.mappings / "north_two.yaml").open("a") as mapping:
+        mapping.write(f"viewers: {VIEWERS}\n")
+    RunningAirflow.wait_until(lambda: fab.clients(fab.vera) == NORTH, 90)
+
+
 @pytest.mark.parametrize("path", ["/integrations/api/clients", "/integrations/api/docs"])
 def test_nobody_reads_without_a_login(fab: Fab, path: str) -> None:
     assert fab.stack.airflow is not None
