@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 _BLOCK_BYTES = 4 << 20  # asked for at once: columns of one file lie side by side
 
@@ -54,6 +54,19 @@ def size_bytes(client: Any, bucket: str, key: str) -> int | None:
     if "ContentLength" not in found:
         raise CutAnswerError("an answer about an object was cut")
     return int(found["ContentLength"])
+
+
+def download(client: Any, bucket: str, key: str, target: BinaryIO) -> None:
+    """Write one version of the object into `target`, and never less than all of it; raises as `pages`.
+
+    One request, not boto3's `download_fileobj`: after an answer that was cut that waits for ever.
+    """
+    answer = client.get_object(Bucket=bucket, Key=key)
+    written = 0
+    for block in answer["Body"].iter_chunks(_BLOCK_BYTES):
+        written += target.write(block)
+    if written != answer.get("ContentLength"):
+        raise CutAnswerError("an object was cut while it was read")
 
 
 def opened(client: Any, bucket: str, key: str) -> io.BufferedReader:

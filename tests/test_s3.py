@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -70,3 +71,16 @@ def test_an_object_whose_answers_are_cut_is_never_read_as_an_empty_or_shorter_on
         with pytest.raises(TryAgain, match="STORAGE_UNAVAILABLE"):
             storage(serve(*answers)).read_bytes("people.csv")
     assert storage(serve(about, body)).read_bytes("people.csv") == b"abc"
+
+
+def test_a_download_whose_answer_is_cut_ends_at_once_and_leaves_no_shorter_file(
+    serve: Serve,
+) -> None:
+    body = SIZE % 3 + b"abc"
+    for at in (17, 30, 60, len(body) - 2):
+        source = S3Source(storage(serve(body[:at])).client, "bucket", "school")
+        with pytest.raises(TryAgain, match="SOURCE_UNAVAILABLE"):
+            source.download("people.csv", io.BytesIO())
+    target = io.BytesIO()
+    S3Source(storage(serve(body)).client, "bucket", "school").download("people.csv", target)
+    assert target.getvalue() == b"abc"

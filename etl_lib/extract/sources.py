@@ -150,7 +150,7 @@ class S3Source:
     def download(self, name: str, target: BinaryIO) -> None:
         """See Source."""
         try:
-            self.client.download_fileobj(self.bucket, f"{self.prefix.strip('/')}/{name}", target)
+            s3.download(self.client, self.bucket, f"{self.prefix.strip('/')}/{name}", target)
         except Exception as error:
             raise self._explained(error) from error
 
