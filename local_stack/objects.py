@@ -118,6 +118,7 @@ class SftpServer:
 
     def start(self) -> None:
         """Make keys and folders of all users, and serve on a free port."""
+        self.key_folder.mkdir(parents=True, exist_ok=True)
         for user in self.users:
             self.add_user(user)
         key_pair(self._host_key_path)

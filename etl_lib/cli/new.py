@@ -14,7 +14,7 @@ from rich.table import Table
 
 from etl_lib.cli.person import who
 from etl_lib.config.mapping import CLIENT_ID
-from etl_lib.config.project import Project
+from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.errors import FixTheMapping
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def new(
     """Write a mapping for a new client from sample files: what is sure is mapped, the rest is asked.
 
     Without a terminal, or when a question is left open, the candidates stand in the file as comments.
+    A sample of invented values is laid down for `etl test`: the school's own files are never kept.
     """
     begun = time.monotonic()
     project = Project.load()
@@ -64,8 +65,14 @@ def new(
             about, suggestion, asked=(not name, not owner, not timezone)
         )
     path.write_text(mapping_text(suggestion, about), encoding="utf-8")
-    project.resolve(client)  # what is written passes `etl check`, or says where it does not
+    resolved = project.resolve(client)  # passes `etl check`, or says where it does not
+    sample = _sample(project, resolved)
     _summary(console, suggestion, counted, project.shown(path), time.monotonic() - begun)
+    if sample:
+        console.print(
+            f"A sample of invented values lies in {project.shown(sample)}.", highlight=False
+        )
+    _next_steps(console, client, samples)
 
 
 def walk_through(
@@ -170,6 +177,29 @@ def _summary(
         f"{counted['found']} columns found, {counted['mapped']} mapped, {counted['asked']} asked, "
         f"{counted['unmapped']} without a field, in {took_s:.1f} s. {shown} written.", highlight=False,
     )  # fmt: skip
+
+
+def _sample(project: Project, resolved: ResolvedMapping) -> Path | None:
+    """Invent the client's first night, unless it has a sample; gives its folder."""
+    from etl_lib.onboarding.golden import nights_of, sample_folder, write_examples
+
+    folder = sample_folder(project, resolved.mapping.client_id)
+    return None if nights_of(folder) else write_examples(resolved, folder / "night_1")
+
+
+def _next_steps(console: Console, client: str, samples: Path) -> None:
+    """The commands that follow, in their order."""
+    from shlex import quote
+
+    table = Table.grid(padding=(0, 2))
+    for words, why in (
+        (f"preview {client} --files {quote(str(samples))}", "look at what becomes of the files"),
+        (f"test {client} --accept", "keep what the sample gives"),
+        (f"guide {client}", "the school's own instructions"),
+        (f"provision {client} --key FILE", "its folder, for the key that it sends"),
+    ):
+        table.add_row("Next:", f"etl {words}", why)
+    console.print(table, highlight=False)
 
 
 def _filled(feed: object, suggestion: Suggestion) -> list[str]:

@@ -85,6 +85,28 @@ def test_yes_takes_the_best_guess_and_lists_it(
     assert rule.date_formats == ("%m/%d/%Y",)
 
 
+def test_a_sample_is_invented_that_the_mapping_loads_and_that_holds_nothing_of_the_school(
+    etl: Etl, project: Project, files: Callable[..., Path]
+) -> None:
+    rows = [STUDENTS[0], ["zx-1", "Xquirina", "Berg", "13/04/2010"]]
+    code, out, _ = etl("new", "school", "--from", str(files(students__csv=rows)), "--yes")
+    assert code == 0
+    night = project.include / "samples" / "school" / "night_1"
+    assert "etl test school --accept" in out
+    text = (night / "students.csv").read_text()
+    assert len(text.splitlines()) > 2
+    assert "zx-1" not in text and "Xquirina" not in text and "13/04/2010" not in text
+    assert etl("test", "school")[0] == 1  # nothing is kept yet
+    assert etl("test", "school", "--accept")[0] == 0
+    assert etl("test", "school")[0] == 0
+    own = "student_id,first_name,last_name,birth_date\nown,Ana,Berg,13/04/2010\n"
+    (night / "students.csv").write_text(own)
+    assert (
+        etl("new", "school", "--from", str(files(students__csv=rows)), "--yes", "--replace")[0] == 0
+    )
+    assert (night / "students.csv").read_text() == own
+
+
 def test_a_mapping_that_is_there_is_not_written_over(
     etl: Etl, project: Project, files: Callable[..., Path]
 ) -> None:
