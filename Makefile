@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-load bench-fleet bench-pollock bench-corpora bench-onboarding lock schemas clean help
+.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-load bench-fleet bench-pollock bench-corpora bench-onboarding bench-connecting lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ bench-corpora: $(VENV)/.ready  ## every file of folders through the reader: FOLD
 
 bench-onboarding: $(VENV)/.ready  ## what `etl new` maps rightly, asks, gets wrong: FOLDER="one two"
 	$(BIN)/python -m benchmarks.onboarding $(FOLDER) $(ARGS)
+
+bench-connecting: $(VENV)/.ready $(VIEW)  ## from sample files to the first loaded delivery, in seconds: FOLDER="one two"
+	$(BIN)/python -m benchmarks.connecting $(FOLDER) $(ARGS)
 
 fuzz: $(VENV)/.ready  ## damage the sample files for ten minutes and read them: ARGS="--seconds 60"
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)
