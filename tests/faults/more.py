@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from etl_lib.config.mapping import Limits
 from tests.faults.bench import Bench, Night, Reader, School, forget
 from tests.faults.campaign import Alternating, Tally, campaign
 from tests.faults.school import (
@@ -94,10 +95,12 @@ def delivery(bench: Bench, count: int, seed: int) -> Tally:
 
 
 def _may_be_whole(kind: str, data: bytes, whole: bytes) -> bool:
-    """Whether nothing tells that the file was cut: at a line's end, with nearly all of its rows."""
+    """Whether nothing tells that the file was cut: at a line's end, with nearly all of its rows, or of a
+    feed of so few that its limits do not speak."""
     if kind != "cut" or not data.endswith(b"\n"):
         return False
-    return data.count(b"\n") - 1 >= 0.8 * (whole.count(b"\n") - 1)
+    rows, all_rows = (text.count(b"\n") - 1 for text in (data, whole))
+    return rows > 0 and (rows >= 0.8 * all_rows or all_rows <= Limits().floor_rows)
 
 
 def _taken_while(school: School, uploader: threading.Thread) -> list[str]:
