@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from etl_lib.config.entity import LOAD_ORDER, Entity, Model
 from etl_lib.config.environment import Environment, environment_name
+from etl_lib.config.hooks import hook_file, hook_folder
 from etl_lib.config.mapping import CLIENT_ID, ORIGINS, EntityFill, Feed, Mapping
 from etl_lib.config.yaml_file import KeyPath, YamlFile, read_yaml
 from etl_lib.errors import EtlError, Fault, FixTheMapping
@@ -83,6 +84,24 @@ class ResolvedMapping(Model):
 
         return tuple(sorted(found, key=rank))
 
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """Every hook that a fill names, sorted."""
+        return tuple(sorted({f.rules.hook for f in self.fills() if f.rules.hook}))
+
+    @cached_property
+    def outcome_contract(self) -> str:
+        """sha256 over all that can decide what comes out of a delivery, in rows, counts, limits, holds."""
+        what: dict[str, Any] = {
+            "announced_at": True,
+            "entities": {"__all__": _ONLY_FOR_PEOPLE},
+        }
+        digest = hashlib.sha256(self.model_dump_json(exclude=what).encode())
+        if self.hooks:
+            for path in sorted(hook_folder().rglob("*.py")):  # a hook may import its neighbours
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
+
     @cached_property
     def row_contract(self) -> str:
         """sha256 over all that decides what becomes of a row: feeds, entities, hooks, revision."""
@@ -92,7 +111,7 @@ class ResolvedMapping(Model):
             digest.update(feed.model_dump_json(exclude={"limits", "required"}).encode())
         for _, entity in sorted(self.entities.items()):
             digest.update(entity.model_dump_json(exclude=_ONLY_FOR_PEOPLE).encode())
-        for hook in sorted({f.rules.hook for f in self.fills() if f.rules.hook}):
+        for hook in self.hooks:
             digest.update(hook_source(hook).encode())
         digest.update(f"{self.mapping.precedence}{self.mapping.revision}".encode())
         return digest.hexdigest()
@@ -100,7 +119,7 @@ class ResolvedMapping(Model):
 
 def hook_source(hook: str) -> str:
     """The source text of the module that holds the hook; empty when there is none."""
-    module = Path(__file__).parents[2].joinpath(*hook.split(".")[:-1]).with_suffix(".py")
+    module = hook_file(hook.rpartition(".")[0])
     return module.read_text(encoding="utf-8") if module.is_file() else ""
 
 
