@@ -288,9 +288,18 @@ def _scope(
             "absence means nothing in a feed with `content: changes`.",
             "",
         )
-    if not fill.scope_by:
-        return
-    first, _, second = fill.scope_by.partition(".")
+    for scope in fill.scope_by:
+        yield from _scope_findings(scope, entities, entity, fill, path)
+
+
+def _scope_findings(
+    scope: str,
+    entities: dict[str, Entity],
+    entity: Entity,
+    fill: EntityFill,
+    path: tuple[str | int, ...],
+) -> Iterator[Finding]:
+    first, _, second = scope.partition(".")
     if first not in entity.fields:
         yield (*path, "scope_by"), f"no field `{first}`.", _nearest(first, entity.fields)
     elif first not in fill.columns:

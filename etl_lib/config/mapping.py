@@ -46,6 +46,11 @@ def _no_public(role: str) -> str:
 Texts = Annotated[
     tuple[Text, ...], BeforeValidator(_as_tuple, json_schema_input_type=Text | tuple[Text, ...])
 ]
+ScopePath = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")]
+ScopePaths = Annotated[
+    tuple[ScopePath, ...],
+    BeforeValidator(_as_tuple, json_schema_input_type=ScopePath | tuple[ScopePath, ...]),
+]
 # "Public" is what Airflow gives to somebody who has not logged in
 Role = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 _.-]{0,63}$"), AfterValidator(_no_public)]
 Roles = Annotated[
@@ -381,11 +386,11 @@ class EntityFill(Model):
     hook: str | None = Field(None, description="Python function `etl_hooks.<module>.<function>`.")
     insert: bool = Field(True, description="False: only completes rows that another feed brings.")
     delete_absent: bool | None = Field(None, description="None: as the entity file says.")
-    scope_by: str | None = Field(
-        None,
-        pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$",
+    scope_by: ScopePaths = Field(
+        (),
         description="Absence deletes only within the values of this field that the file holds; "
-        "`section_id.term_id` follows a reference.",
+        "`section_id.term_id` follows a reference. Of several fields the values that stand together: "
+        "the terms of those schools that the file holds.",
     )
 
     @property
@@ -394,6 +399,11 @@ class EntityFill(Model):
         names = [*self.where, *self.where_not, *self.deleted_when]
         names += [c for rule in self.columns.values() for c in (*rule.source_columns, *rule.when)]
         return tuple(dict.fromkeys([*names, *self.extra]))
+
+    @property
+    def scope_fields(self) -> tuple[str, ...]:
+        """The fields of the entity itself with which `scope_by` begins, each once."""
+        return tuple(dict.fromkeys(path.partition(".")[0] for path in self.scope_by))
 
 
 class HoldLimits(Model):

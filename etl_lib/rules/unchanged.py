@@ -82,8 +82,7 @@ def carried_fields(resolved: ResolvedMapping, fill: Fill) -> tuple[str, ...]:
         for name, reference in fill.entity.references.items()
         if reference.on_unknown == "keep" and reference.entity in resolved.entities
     )
-    scope = (fill.rules.scope_by or "").partition(".")[0]
-    wanted = {scope, *counted, *fill.entity.unique_warn} - {fill.entity.key}
+    wanted = {*fill.rules.scope_fields, *counted, *fill.entity.unique_warn} - {fill.entity.key}
     return tuple(name for name in fill.entity.fields if name in wanted)
 
 
