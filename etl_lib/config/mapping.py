@@ -485,9 +485,13 @@ class Expectation(Model):
 class Renames(Model):
     """A feed whose rows give records new ids, before anything else of the delivery is loaded."""
 
-    old: str = Field(description="The column of the id that the record has.")
-    new: str = Field(description="The column of the id that it gets.")
-    type: str = Field(description="The column that says what kind of record it is.")
+    old: Rule = Field(
+        description="The column of the id that the record has; or a rule, as the field of the id has one."
+    )
+    new: Rule = Field(description="The column of the id that it gets, or a rule.")
+    type: Rule = Field(
+        description="The column that says what kind of record it is; `{constant: person}` where none does."
+    )
     entities: dict[str, tuple[Name, ...]] = Field(
         min_length=1,
         description="Kind (any case) to the entities whose key changes; none: the row is left out.",
@@ -498,11 +502,24 @@ class Renames(Model):
         """Every entity whose key some kind changes."""
         return frozenset(name for names in self.entities.values() for name in names)
 
+    @property
+    def rules(self) -> dict[str, ColumnRule]:
+        """How the ids and the kind are made."""
+        return {"old": self.old, "new": self.new, "type": self.type}
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Every source column that is read, each once, in order."""
+        names = (n for rule in self.rules.values() for n in (*rule.source_columns, *rule.when))
+        return tuple(dict.fromkeys(names))
+
     @model_validator(mode="after")
     def some_entity(self) -> Self:
         """At least one kind changes the key of something."""
         if not self.named:
             raise ValueError("give at least one kind of record an entity whose key changes")
+        if any(rule.lookup for rule in self.rules.values()):
+            raise ValueError("ids are changed before any other feed is looked at: no `lookup`")
         return self
 
 
@@ -564,7 +581,7 @@ class Feed(Model):
         """Every column that the feed may read from its files, each once; no file-name parts."""
         names = [
             *self.columns,
-            *((self.renames.old, self.renames.new, self.renames.type) if self.renames else ()),
+            *(self.renames.source_columns if self.renames else ()),
             *(c for fill in self.entities.values() for c in fill.source_columns),
         ]
         return tuple(dict.fromkeys(n for n in names if not FILE_PART.fullmatch(n)))
