@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from etl_lib.config.entity import LOAD_ORDER
+from etl_lib.config.letters import composed
 from etl_lib.onboarding.mapping.fills import Proposal
 from etl_lib.onboarding.mapping.suggest import (
     DEFAULT_DATE_FORMAT,
@@ -34,7 +35,7 @@ class About:
 
 def mapping_text(suggestion: Suggestion, about: About) -> str:
     """The mapping file's text; passes `etl check`. No value of a pupil is in it, only codes."""
-    return "\n".join(_lines(suggestion, about)) + "\n"
+    return composed("\n".join(_lines(suggestion, about)) + "\n")
 
 
 def _lines(suggestion: Suggestion, about: About) -> Iterator[str]:
