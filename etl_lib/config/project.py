@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from etl_lib.config.entity import LOAD_ORDER, Entity, Model
+from etl_lib.config.entity import Entity, Model, in_load_order
 from etl_lib.config.environment import Environment, environment_name
 from etl_lib.config.hooks import hook_file, hook_folder
 from etl_lib.config.mapping import CLIENT_ID, ORIGINS, EntityFill, Feed, Mapping
@@ -77,10 +77,12 @@ class ResolvedMapping(Model):
             for entity_name, rules in feed.entities.items():
                 found.append(Fill(feed_name, feed, self.entities[entity_name], rules))
 
+        names = list(self.entities)
+
         def rank(fill: Fill) -> tuple[int, bool, int]:
             order = self.mapping.precedence.get(fill.entity.entity, ())
             place = order.index(fill.feed_name) if fill.feed_name in order else len(order)
-            return LOAD_ORDER.index(fill.entity.entity), not fill.rules.insert, place
+            return names.index(fill.entity.entity), not fill.rules.insert, place
 
         return tuple(sorted(found, key=rank))
 
@@ -148,16 +150,16 @@ class Project:
         for path in sorted((self.include / "entities").glob("*.yaml")):
             try:
                 entity = validated(Entity, [self._read(path)])
-                if entity.entity != path.stem or entity.entity not in LOAD_ORDER:
+                if entity.entity != path.stem:
                     where = f"{self.shown(path)}:1:1"
-                    text = f"`{entity.entity}` must be the file's name and stand in the load order."
+                    text = f"`{entity.entity}` must be the file's name."
                     raise FixTheMapping.of("MAPPING_INVALID", text, where)
                 found[entity.entity] = entity
             except FixTheMapping as error:
                 faults += error.faults
         if faults:
             raise FixTheMapping(faults)
-        return {name: found[name] for name in LOAD_ORDER if name in found}
+        return in_load_order(found)
 
     @cached_property
     def environment(self) -> Environment:

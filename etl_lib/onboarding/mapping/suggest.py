@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from etl_lib.config.entity import LOAD_ORDER
 from etl_lib.config.letters import composed
 from etl_lib.config.lint import contradict
 from etl_lib.config.mapping import Feed
@@ -391,7 +390,7 @@ def _own_feeds(
         found.append(
             FeedSuggestion(name, file, member, sample, tuple(shown), reading, allow_empty=empty)
         )
-    return sorted(found, key=_load_place)
+    return sorted(found, key=lambda feed: _load_place(feed, lexicon))
 
 
 def _beside(reading: FileReading, recognised: Recognised) -> tuple[FileReading, str]:
@@ -419,10 +418,10 @@ def _beside(reading: FileReading, recognised: Recognised) -> tuple[FileReading, 
     return replace(reading, fills=fills, open={}), "The template has no feed for it."
 
 
-def _load_place(feed: FeedSuggestion) -> int:
+def _load_place(feed: FeedSuggestion, lexicon: Lexicon) -> int:
     """Feeds stand in the mapping as their entities are loaded."""
-    subject = feed.reading.subject
-    return LOAD_ORDER.index(subject) if subject else len(LOAD_ORDER)
+    names = [*lexicon.entities, None]
+    return names.index(feed.reading.subject)
 
 
 def _grouped(samples: Sequence[Sample]) -> list[Sample]:
