@@ -518,6 +518,11 @@ _ALL = (
         "Correct the mapping or the sample; the message says what stopped it.",
     ),
     _mapping(
+        "COMMIT_UNKNOWN",
+        "The commit with which the configuration is to be compared cannot be read from git.",
+        "Name a commit that this checkout has, with `--against`; fetch the history that a shallow clone lacks.",
+    ),
+    _mapping(
         "EXAMPLE_REJECTED",
         "The mapping rejects a row of the example files that the school's guide shows.",
         "Give the column values that fit under `examples` in the mapping.",

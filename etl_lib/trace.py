@@ -17,6 +17,7 @@ from psycopg.rows import DictRow, dict_row
 from pydantic import Field, computed_field
 
 from etl_lib.config.entity import Entity, Model
+from etl_lib.config.letters import composed
 from etl_lib.database import Connection, connected
 from etl_lib.manifest import keys_key
 from etl_lib.storage import Storage
@@ -117,7 +118,7 @@ def trace(
     `archives`: the client's, looked into in this order. Raises TryAgain when the database
     or the archive does not answer.
     """
-    key = key.strip()
+    key = composed(key.strip())
     with connected(url) as connection:
         runs = _runs(connection, client_id)
         facts = _Facts(connection, client_id, key, [run["run_seq"] for run in runs], entities)

@@ -123,11 +123,21 @@ def test_the_snippets_for_data_engineers_are_a_mapping_without_mistake(tmp_path:
     shutil.copytree(REPO / "include", include, ignore=ignored)
     (include / "mappings").mkdir()
     head = "client: Snippet\nsis: Test\nowner: Ana\n"
-    snippets = list(blocks(REPO / "docs" / "data_engineers.md", "yaml"))
+    page = REPO / "docs" / "data_engineers.md"
+    snippets = list(blocks(page, "yaml"))
     assert len(snippets) > 1
-    (include / "mappings" / "snippet.yaml").write_text(head + "".join(snippets))
-    [(_, faults)] = faults_of_all(Project(include, "development"))
+    feeds = [text.removeprefix("feeds:\n") for text in snippets if text.startswith("feeds:")]
+    rest = [text for text in snippets if not text.startswith("feeds:")]
+    whole = head + "".join([*rest, "feeds:\n", *feeds])
+    (include / "mappings" / "snippet.yaml").write_text(whole)
+    [field] = blocks(page, "yml")  # of an entity
+    person = include / "entities" / "person.yaml"
+    indented = "".join(f"  {line}\n" for line in field.splitlines())
+    person.write_text(person.read_text().replace("fields:\n", f"fields:\n{indented}", 1))
+    project = Project(include, "development")
+    [(_, faults)] = faults_of_all(project)
     assert [str(fault) for fault in faults] == []
+    assert project.entities["person"].fields["preferred_language"].sensitive
 
 
 def test_every_airflow_command_exists() -> None:

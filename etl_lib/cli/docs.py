@@ -73,9 +73,8 @@ def _entities(project: Project) -> Iterator[str]:
                 about.append(f"One of {', '.join(field.values)}.")
             if field.references:
                 about.append(f"Refers to {field.references.entity}.")
-            rows.append(
-                (f"`{field_name}`", kind, "required" if field.required else "", " ".join(about))
-            )
+            marks = ("required" if field.required else "", "sensitive" if field.sensitive else "")
+            rows.append((f"`{field_name}`", kind, ", ".join(filter(None, marks)), " ".join(about)))
         yield from _table(("field", "type", "", "meaning"), rows)
 
 

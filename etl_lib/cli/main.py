@@ -11,6 +11,7 @@ from etl_lib.cli.decide import approve, refuse
 from etl_lib.cli.docs import docs
 from etl_lib.cli.doctor import doctor
 from etl_lib.cli.guide import guide
+from etl_lib.cli.impact import impact
 from etl_lib.cli.many import many
 from etl_lib.cli.migrate import migrate
 from etl_lib.cli.new import new
@@ -38,6 +39,7 @@ app.command()(check)
 app.command()(schema)
 app.command()(guide)
 app.command()(test)
+app.command()(impact)
 app.command()(docs)
 app.command()(migrate)
 app.command()(run)

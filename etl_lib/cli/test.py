@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from etl_lib.cli.samples import in_processes, own_server
 from etl_lib.config.project import Project
-from etl_lib.errors import FixTheSetup
 from etl_lib.storage import scratch_folder
 
 if TYPE_CHECKING:
     from etl_lib.onboarding.golden import Verdict
 
-Databases = Callable[[str], str]  # name of a database to its URL
 _MOST_SHOWN = 60
 
 
@@ -68,7 +63,7 @@ def test(
 
 def verdicts(project: Project, clients: Sequence[str]) -> Iterator[Verdict]:
     """How each client's sample fares, in the order given; several processes work on them."""
-    with scratch_folder() as scratch, _server(scratch / "postgres") as databases:
+    with scratch_folder() as scratch, own_server(scratch / "postgres", "etl test") as databases:
         jobs = [
             (
                 project, client_id, databases(f"sample_{number}"), databases(f"example_{number}"),
@@ -76,34 +71,13 @@ def verdicts(project: Project, clients: Sequence[str]) -> Iterator[Verdict]:
             )
             for number, client_id in enumerate(clients)
         ]  # fmt: skip
-        workers = min(len(jobs), os.cpu_count() or 1)
-        if workers == 1:
-            yield from map(_judged, jobs)
-            return
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            yield from pool.map(_judged, jobs)
+        yield from in_processes(_judged, jobs)
 
 
 def _judged(job: tuple[Project, str, str, str, Path]) -> Verdict:
     from etl_lib.onboarding.golden import judge
 
     return judge(*job)
-
-
-@contextmanager
-def _server(folder: Path) -> Iterator[Databases]:
-    """A PostgreSQL of this command's own; gives what makes an empty database in it."""
-    try:
-        from local_stack.postgres import PostgresServer
-    except ImportError:
-        text = "`etl test` starts a PostgreSQL of its own, and the development requirements are not installed."
-        raise FixTheSetup.of("CONNECTION_MISSING", text, hint="Run it in a checkout.") from None
-    server = PostgresServer(folder)
-    server.start()
-    try:
-        yield server.ensure_database
-    finally:
-        server.stop()
 
 
 def show(console: Console, verdict: Verdict) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -13,8 +13,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 # A row is rejected when a value is unknown, or kept and counted as unresolved.
 OnUnknown = Literal["reject", "keep"]
 
-# Load order: a required reference points at an entity that stands before it.
-LOAD_ORDER = (
+# Which entity stands before which as long as no reference says otherwise; those not named here follow.
+_AS_READ = (
     "organization", "term", "program", "course", "section", "person", "person_role",
     "program_enrollment", "section_staff", "enrollment", "line_item", "result",
 )  # fmt: skip
@@ -133,3 +133,29 @@ def whose_keys_are_held(entities: Iterable[Entity]) -> set[str]:
     for entity in entities:
         found |= {entity.entity, *(one.entity for one in entity.references.values())}
     return found
+
+
+def in_load_order(entities: Mapping[str, Entity]) -> dict[str, Entity]:
+    """The entities so that each stands after those it refers to; of a circle one has to come first.
+
+    Required references are followed before others, so that a circle is never opened at one of them
+    where it could be opened at another.
+    """
+    place = {name: number for number, name in enumerate(_AS_READ)}
+    ordered: dict[str, Entity] = {}
+    begun: set[str] = set()
+
+    def put(name: str, follow: tuple[OnUnknown, ...]) -> None:
+        if name in ordered or name in begun or name not in entities:
+            return
+        begun.add(name)
+        for kind in follow:
+            for reference in entities[name].references.values():
+                if reference.on_unknown == kind:
+                    put(reference.entity, follow)
+        begun.remove(name)
+        ordered[name] = entities[name]
+
+    for name in sorted(entities, key=lambda name: (place.get(name, len(place)), name)):
+        put(name, ("reject", "keep"))
+    return ordered

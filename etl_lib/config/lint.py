@@ -8,15 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
-from pathlib import Path
 
 from etl_lib.config.entity import Entity, EntityField, whose_keys_are_held
+from etl_lib.config.hooks import HOOK_PACKAGE, hook_file
 from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed, Mapping, ValueFormat
 from etl_lib.config.pauses import faults_of_days
 from etl_lib.config.school_days import faults_of_calendar
 from etl_lib.errors import Fault
 
-HOOK_PACKAGE = "etl_hooks"
 # Values that no school may send us, under any header: passwords and national identity numbers.
 FORBIDDEN_COLUMN = re.compile(
     r"(?i:pass[_ -]?w(or)?d|social[_ -]?security|national[_ -]?id)"
@@ -289,9 +288,18 @@ def _scope(
             "absence means nothing in a feed with `content: changes`.",
             "",
         )
-    if not fill.scope_by:
-        return
-    first, _, second = fill.scope_by.partition(".")
+    for scope in fill.scope_by:
+        yield from _scope_findings(scope, entities, entity, fill, path)
+
+
+def _scope_findings(
+    scope: str,
+    entities: dict[str, Entity],
+    entity: Entity,
+    fill: EntityFill,
+    path: tuple[str | int, ...],
+) -> Iterator[Finding]:
+    first, _, second = scope.partition(".")
     if first not in entity.fields:
         yield (*path, "scope_by"), f"no field `{first}`.", _nearest(first, entity.fields)
     elif first not in fill.columns:
@@ -390,7 +398,7 @@ def _hook_problem(hook: str) -> str | None:
         or not all(p.isidentifier() for p in [*middle, function])
     ):
         return f"`{hook}` is not inside the package `{HOOK_PACKAGE}`."
-    module = Path(__file__).parents[2].joinpath(package, *middle).with_suffix(".py")
+    module = hook_file(".".join([package, *middle]))
     if not module.is_file():
         return f"there is no module `{'.'.join([package, *middle])}`."
     tree = ast.parse(module.read_text(encoding="utf-8"))

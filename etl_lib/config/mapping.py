@@ -46,6 +46,11 @@ def _no_public(role: str) -> str:
 Texts = Annotated[
     tuple[Text, ...], BeforeValidator(_as_tuple, json_schema_input_type=Text | tuple[Text, ...])
 ]
+ScopePath = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")]
+ScopePaths = Annotated[
+    tuple[ScopePath, ...],
+    BeforeValidator(_as_tuple, json_schema_input_type=ScopePath | tuple[ScopePath, ...]),
+]
 # "Public" is what Airflow gives to somebody who has not logged in
 Role = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 _.-]{0,63}$"), AfterValidator(_no_public)]
 Roles = Annotated[
@@ -381,11 +386,11 @@ class EntityFill(Model):
     hook: str | None = Field(None, description="Python function `etl_hooks.<module>.<function>`.")
     insert: bool = Field(True, description="False: only completes rows that another feed brings.")
     delete_absent: bool | None = Field(None, description="None: as the entity file says.")
-    scope_by: str | None = Field(
-        None,
-        pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$",
+    scope_by: ScopePaths = Field(
+        (),
         description="Absence deletes only within the values of this field that the file holds; "
-        "`section_id.term_id` follows a reference.",
+        "`section_id.term_id` follows a reference. Of several fields the values that stand together: "
+        "the terms of those schools that the file holds.",
     )
 
     @property
@@ -394,6 +399,11 @@ class EntityFill(Model):
         names = [*self.where, *self.where_not, *self.deleted_when]
         names += [c for rule in self.columns.values() for c in (*rule.source_columns, *rule.when)]
         return tuple(dict.fromkeys([*names, *self.extra]))
+
+    @property
+    def scope_fields(self) -> tuple[str, ...]:
+        """The fields of the entity itself with which `scope_by` begins, each once."""
+        return tuple(dict.fromkeys(path.partition(".")[0] for path in self.scope_by))
 
 
 class HoldLimits(Model):
@@ -475,9 +485,13 @@ class Expectation(Model):
 class Renames(Model):
     """A feed whose rows give records new ids, before anything else of the delivery is loaded."""
 
-    old: str = Field(description="The column of the id that the record has.")
-    new: str = Field(description="The column of the id that it gets.")
-    type: str = Field(description="The column that says what kind of record it is.")
+    old: Rule = Field(
+        description="The column of the id that the record has; or a rule, as the field of the id has one."
+    )
+    new: Rule = Field(description="The column of the id that it gets, or a rule.")
+    type: Rule = Field(
+        description="The column that says what kind of record it is; `{constant: person}` where none does."
+    )
     entities: dict[str, tuple[Name, ...]] = Field(
         min_length=1,
         description="Kind (any case) to the entities whose key changes; none: the row is left out.",
@@ -488,11 +502,24 @@ class Renames(Model):
         """Every entity whose key some kind changes."""
         return frozenset(name for names in self.entities.values() for name in names)
 
+    @property
+    def rules(self) -> dict[str, ColumnRule]:
+        """How the ids and the kind are made."""
+        return {"old": self.old, "new": self.new, "type": self.type}
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """Every source column that is read, each once, in order."""
+        names = (n for rule in self.rules.values() for n in (*rule.source_columns, *rule.when))
+        return tuple(dict.fromkeys(names))
+
     @model_validator(mode="after")
     def some_entity(self) -> Self:
         """At least one kind changes the key of something."""
         if not self.named:
             raise ValueError("give at least one kind of record an entity whose key changes")
+        if any(rule.lookup for rule in self.rules.values()):
+            raise ValueError("ids are changed before any other feed is looked at: no `lookup`")
         return self
 
 
@@ -554,7 +581,7 @@ class Feed(Model):
         """Every column that the feed may read from its files, each once; no file-name parts."""
         names = [
             *self.columns,
-            *((self.renames.old, self.renames.new, self.renames.type) if self.renames else ()),
+            *(self.renames.source_columns if self.renames else ()),
             *(c for fill in self.entities.values() for c in fill.source_columns),
         ]
         return tuple(dict.fromkeys(n for n in names if not FILE_PART.fullmatch(n)))

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from etl_lib.config.entity import LOAD_ORDER, Entity, Model
+from etl_lib.config.entity import Entity, Model, in_load_order
 from etl_lib.config.environment import Environment, environment_name
+from etl_lib.config.hooks import hook_file, hook_folder
 from etl_lib.config.mapping import CLIENT_ID, ORIGINS, EntityFill, Feed, Mapping
 from etl_lib.config.yaml_file import KeyPath, YamlFile, read_yaml
 from etl_lib.errors import EtlError, Fault, FixTheMapping
@@ -76,12 +77,32 @@ class ResolvedMapping(Model):
             for entity_name, rules in feed.entities.items():
                 found.append(Fill(feed_name, feed, self.entities[entity_name], rules))
 
+        names = list(self.entities)
+
         def rank(fill: Fill) -> tuple[int, bool, int]:
             order = self.mapping.precedence.get(fill.entity.entity, ())
             place = order.index(fill.feed_name) if fill.feed_name in order else len(order)
-            return LOAD_ORDER.index(fill.entity.entity), not fill.rules.insert, place
+            return names.index(fill.entity.entity), not fill.rules.insert, place
 
         return tuple(sorted(found, key=rank))
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """Every hook that a fill names, sorted."""
+        return tuple(sorted({f.rules.hook for f in self.fills() if f.rules.hook}))
+
+    @cached_property
+    def outcome_contract(self) -> str:
+        """sha256 over all that can decide what comes out of a delivery, in rows, counts, limits, holds."""
+        what: dict[str, Any] = {
+            "announced_at": True,
+            "entities": {"__all__": _ONLY_FOR_PEOPLE},
+        }
+        digest = hashlib.sha256(self.model_dump_json(exclude=what).encode())
+        if self.hooks:
+            for path in sorted(hook_folder().rglob("*.py")):  # a hook may import its neighbours
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     @cached_property
     def row_contract(self) -> str:
@@ -92,7 +113,7 @@ class ResolvedMapping(Model):
             digest.update(feed.model_dump_json(exclude={"limits", "required"}).encode())
         for _, entity in sorted(self.entities.items()):
             digest.update(entity.model_dump_json(exclude=_ONLY_FOR_PEOPLE).encode())
-        for hook in sorted({f.rules.hook for f in self.fills() if f.rules.hook}):
+        for hook in self.hooks:
             digest.update(hook_source(hook).encode())
         digest.update(f"{self.mapping.precedence}{self.mapping.revision}".encode())
         return digest.hexdigest()
@@ -100,7 +121,7 @@ class ResolvedMapping(Model):
 
 def hook_source(hook: str) -> str:
     """The source text of the module that holds the hook; empty when there is none."""
-    module = Path(__file__).parents[2].joinpath(*hook.split(".")[:-1]).with_suffix(".py")
+    module = hook_file(hook.rpartition(".")[0])
     return module.read_text(encoding="utf-8") if module.is_file() else ""
 
 
@@ -129,16 +150,16 @@ class Project:
         for path in sorted((self.include / "entities").glob("*.yaml")):
             try:
                 entity = validated(Entity, [self._read(path)])
-                if entity.entity != path.stem or entity.entity not in LOAD_ORDER:
+                if entity.entity != path.stem:
                     where = f"{self.shown(path)}:1:1"
-                    text = f"`{entity.entity}` must be the file's name and stand in the load order."
+                    text = f"`{entity.entity}` must be the file's name."
                     raise FixTheMapping.of("MAPPING_INVALID", text, where)
                 found[entity.entity] = entity
             except FixTheMapping as error:
                 faults += error.faults
         if faults:
             raise FixTheMapping(faults)
-        return {name: found[name] for name in LOAD_ORDER if name in found}
+        return in_load_order(found)
 
     @cached_property
     def environment(self) -> Environment:

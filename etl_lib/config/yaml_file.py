@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from etl_lib.config.letters import composed
 from etl_lib.errors import Fault, FixTheMapping
 
 KeyPath = tuple[str | int, ...]
@@ -65,7 +66,7 @@ class YamlFile:
 
         None when the file does not even have the first key. Reads the file again: only errors ask.
         """
-        node = yaml.compose(self.path.read_text(encoding="utf-8"), Loader=_Loader)
+        node = yaml.compose(composed(self.path.read_text(encoding="utf-8")), Loader=_Loader)
         found: yaml.Mark | None = None
         for part in key_path:
             child: yaml.Node | None = None
@@ -99,7 +100,7 @@ def read_yaml(path: Path, shown: str) -> YamlFile:
     not YAML, repeats a key, or is not a mapping at its top.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (safe)
+        data = yaml.load(composed(path.read_text(encoding="utf-8")), Loader=_Loader)  # noqa: S506 (safe)
     except FileNotFoundError:
         raise _invalid("The file does not exist.", shown) from None
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from etl_lib.config.letters import composed
 from etl_lib.config.mapping import FILE_PART, Mapping
 from etl_lib.extract import names
 from etl_lib.extract.sources import RemoteFile
@@ -65,7 +66,7 @@ def matches_of(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Match]:
     for feed_name, feed in mapping.feeds.items():
         taken: set[str] = set()
         for pattern in feed.file:
-            compiled = pattern_of(names.composed(pattern))
+            compiled = pattern_of(composed(pattern))
             for file in files:
                 if file.name in taken or not (match := _match(compiled, file.name)):
                     continue
@@ -82,7 +83,7 @@ def matches_of(mapping: Mapping, files: Sequence[RemoteFile]) -> list[Match]:
 
 def _match(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
     """A name that the pattern takes, also when the ending of encryption follows it."""
-    name = names.composed(name)
+    name = composed(name)
     return pattern.fullmatch(name) or pattern.fullmatch(names.inner_name(name))
 
 

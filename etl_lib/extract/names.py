@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from etl_lib.config.letters import composed
+
 # What upload programs write while they are not done, and what systems leave beside the files.
 _UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload", ".partial", ".swp")
 _LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
@@ -68,12 +70,7 @@ def own_name(path: str) -> str:
 
 def same_as(name: str) -> str:
     """What two names share that people take for the same: composed letters, no case."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def composed(name: str) -> str:
-    """The name with composed letters (NFC), as mappings are written; macOS uploads take them apart."""
-    return unicodedata.normalize("NFC", name)
+    return composed(composed(name).casefold())
 
 
 def is_encrypted(name: str) -> bool:

@@ -296,30 +296,54 @@ SELECT count(*) FILTER (WHERE deleted) FROM gone
 
 
 def _scope(staged: Staged, client_id: str) -> sql.Composable:
-    """The condition on `t`: within what the file speaks of."""
-    rules = staged.fill.rules
-    if not rules.scope_by:
+    """The condition on `t`: within what the file speaks of, values of several fields taken together."""
+    if not staged.scope:
         return sql.SQL("true")
-    field, _, beyond = rules.scope_by.partition(".")
-    of_file = sql.SQL("(SELECT {0} FROM {1} UNION SELECT {0} FROM {2})").format(
-        sql.Identifier(field), staged.name, staged.scope_name
+    client = sql.Literal(client_id)
+    values, joins, targets, same = [], [], [], []
+    for number, path in enumerate(staged.fill.rules.scope_by):
+        field, _, beyond = path.partition(".")
+        name = sql.Identifier(f"v{number}")
+        of_row, of_file = sql.Identifier("t", field), sql.Identifier("s", field)
+        if beyond:
+            target = staged.fill.entity.references[field].entity
+            row, file = (
+                f"x{number}",
+                f"y{number}",
+            )  # what our row refers to, and what the file's does
+            targets.append(sql.SQL(", {} {}").format(table(target), sql.Identifier(row)))
+            same += [
+                sql.SQL("{} = {}").format(sql.Identifier(row, "client_id"), client),
+                sql.SQL("{} = {}").format(sql.Identifier(row, f"{target}_id"), of_row),
+            ]
+            joins.append(
+                sql.SQL("JOIN {target} {file} ON {owner} = {client} AND {key} = {of_file}").format(
+                    target=table(target),
+                    client=client,
+                    file=sql.Identifier(file),
+                    owner=sql.Identifier(file, "client_id"),
+                    key=sql.Identifier(file, f"{target}_id"),
+                    of_file=of_file,
+                )
+            )
+            of_row, of_file = sql.Identifier(row, beyond), sql.Identifier(file, beyond)
+        values.append(sql.SQL("{} AS {}").format(of_file, name))
+        same.append(sql.SQL("{} = f.{}").format(of_row, name))
+    return sql.SQL(_IN_SCOPE).format(
+        values=sql.SQL(", ").join(values),
+        fields=sql.SQL(", ").join(map(sql.Identifier, staged.scope)),
+        staged=staged.name,
+        unchanged=staged.scope_name,
+        joins=sql.SQL(" ").join(joins),
+        targets=sql.SQL("").join(targets),
+        same=sql.SQL(" AND ").join(same),
     )
-    if not beyond:
-        return sql.SQL("t.{field} IN (SELECT s.{field} FROM {of_file} s)").format(
-            field=sql.Identifier(field), of_file=of_file
-        )
-    target = staged.fill.entity.references[field].entity
-    return sql.SQL(
-        """t.{field} IN (
-            SELECT x.{target_key} FROM {target} x
-            WHERE x.client_id = {client} AND x.{beyond} IN (
-                SELECT y.{beyond} FROM {of_file} s JOIN {target} y
-                    ON y.client_id = {client} AND y.{target_key} = s.{field}))"""
-    ).format(
-        field=sql.Identifier(field),
-        target=table(target),
-        target_key=sql.Identifier(f"{target}_id"),
-        beyond=sql.Identifier(beyond),
-        of_file=of_file,
-        client=sql.Literal(client_id),
-    )
+
+
+_IN_SCOPE = """
+EXISTS (
+    SELECT FROM (
+        SELECT DISTINCT {values}
+        FROM (SELECT {fields} FROM {staged} UNION SELECT {fields} FROM {unchanged}) s {joins}) f{targets}
+    WHERE {same})
+"""

@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from psycopg import sql
 
 from etl_lib.config.entity import Entity, whose_keys_are_held
-from etl_lib.config.mapping import Renames
+from etl_lib.config.mapping import ColumnRule, Feed, Renames
 from etl_lib.database import Connection
 from etl_lib.load.merge import Stamp
 from etl_lib.load.references import RejectedRow
 from etl_lib.load.tables import PROVENANCE, table
 from etl_lib.manifest import Counts, Extracted
+from etl_lib.rules import ids_of
 from etl_lib.run import Run
 
 
@@ -72,7 +75,7 @@ def change_ids(
         if feed.renames is None or not extracted.tables_of(name):
             continue
         tally = _Tally(name)
-        pending = list(_rows(run, extracted, name, feed.renames, tally))
+        pending = list(_rows(run, extracted, name, feed, feed.renames, tally))
         _apply(connection, entities, pending, stamp, tally)
         counts += [Counts(feed=name, entity=e, **figures) for e, figures in tally.counts.items()]
         rejects[name] = tally.rejects
@@ -101,7 +104,7 @@ def _without_halts(entity: Entity, stamp: Stamp) -> sql.Composed:
 
 
 def _rows(
-    run: Run, extracted: Extracted, feed: str, renames: Renames, tally: _Tally
+    run: Run, extracted: Extracted, name: str, feed: Feed, renames: Renames, tally: _Tally
 ) -> Iterator[_Row]:
     """The rows that change an id that our rows have or refer to; of one old id the last."""
     kinds = {kind.casefold(): entities for kind, entities in renames.entities.items()}
@@ -109,23 +112,20 @@ def _rows(
     named = [entity for entities in kinds.values() for entity in entities]
     first = next((entity for entity in named if entity in kept), named[0])
     found: dict[tuple[tuple[str, ...], str], _Row] = {}
-    for one in extracted.tables_of(feed):
+    for one in extracted.tables_of(name):
         if one.rows_rejected:
             tally.add(first, "rejected", one.rows_rejected)
         with run.workspace.reading(one.rows_key) as stream:
-            rows = pq.read_table(stream).to_pylist()
-        for cells in rows:
-            texts = (str(cells.get(c) or "").strip() for c in (renames.old, renames.new))
-            old, new = texts
-            kind = str(cells.get(renames.type) or "").strip().casefold()
+            rows = pq.read_table(stream)
+        for line, (old, new, kind) in _texts(rows, renames, feed, run.client_id):
             known = tuple(e for e in kinds.get(kind, ()) if e in kept)
-            row = _Row(one.shown, int(cells["_line"]), old, new, known or (first,))
+            row = _Row(one.shown, line, old, new, known or (first,))
             if kind not in kinds:
-                tally.reject(row, renames.type, "VALUE_NOT_ALLOWED")
+                tally.reject(row, _column(renames.type), "VALUE_NOT_ALLOWED")
             elif not known or not (old or new):  # a kind that we do not keep, or another id changes
                 tally.add(first, "filtered")
             elif not (old and new):
-                tally.reject(row, renames.new if old else renames.old, "VALUE_MISSING")
+                tally.reject(row, _column(renames.new if old else renames.old), "VALUE_MISSING")
             else:
                 if before := found.get((known, old)):
                     _repeated(before, row, renames, tally)
@@ -137,7 +137,22 @@ def _repeated(before: _Row, row: _Row, renames: Renames, tally: _Tally) -> None:
     if before.new == row.new:
         tally.add(before.entities[0], "duplicates")
     else:
-        tally.reject(before, renames.old, "DUPLICATE_KEY")
+        tally.reject(before, _column(renames.old), "DUPLICATE_KEY")
+
+
+def _texts(
+    rows: pa.Table, renames: Renames, feed: Feed, client_id: str
+) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """Each row's line, old id, new id and kind (in small letters); without a value an empty text."""
+    made = (ids_of(rows, rule, feed, client_id) for rule in renames.rules.values())
+    columns = [pc.fill_null(values, "").to_pylist() for values in made]
+    for line, old, new, kind in zip(rows["_line"].to_pylist(), *columns, strict=True):
+        yield int(line), (old, new, kind.casefold())
+
+
+def _column(rule: ColumnRule) -> str:
+    """The column that a rejected row is about: the last part of an id is what tells records apart."""
+    return (rule.source_columns or ("",))[-1]
 
 
 def _apply(

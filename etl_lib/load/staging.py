@@ -28,8 +28,8 @@ class Staged:
 
     The table also holds extra, _deleted, _file and _line, and _cleared if any field can be cleared.
     `kept_name` is a second temporary table of keys (column `key`) that were rejected, or left out since
-    they have not changed, and therefore count as present. `scope_name`: one of values of the field
-    `scope` that unchanged rows have, when absence deletes within a scope.
+    they have not changed, and therefore count as present. `scope_name`: one of the values that
+    unchanged rows have in the fields of `scope`, when absence deletes within one.
     """
 
     fill: Fill
@@ -40,9 +40,9 @@ class Staged:
     columns: tuple[str, ...]
 
     @property
-    def scope(self) -> str:
-        """The field within whose values absence deletes; empty: everywhere."""
-        return (self.fill.rules.scope_by or "").partition(".")[0]
+    def scope(self) -> tuple[str, ...]:
+        """The fields within whose values absence deletes; none: everywhere."""
+        return self.fill.rules.scope_fields
 
     @property
     def key(self) -> sql.Identifier:

@@ -50,16 +50,25 @@ def stage_unchanged(connection: Connection, staged: Staged, workspace: Storage) 
     if not staged.fill.deletes_absent:
         return
     if staged.scope:
-        field = staged.fill.entity.fields[staged.scope]
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(
+                sql.Identifier(name), sql.SQL(sql_type(staged.fill.entity.fields[name]))
+            )
+            for name in staged.scope
+        )
         connection.execute(
-            sql.SQL("CREATE TEMPORARY TABLE {} ({} {}) ON COMMIT DROP").format(
-                staged.scope_name, sql.Identifier(staged.scope), sql.SQL(sql_type(field))
+            sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(
+                staged.scope_name, columns
             )
         )
-        values = (pc.unique(one) for one in _columns(staged.transformed, staged.scope, workspace))
-        _copy(connection, staged.scope_name, values)
-    keys = _columns(staged.transformed, staged.fill.entity.key, workspace)
-    _copy(connection, staged.kept_name, keys)
+        rows = _rows(staged.transformed, staged.scope, workspace)
+        values = (one.group_by(list(staged.scope)).aggregate([]) for one in rows)
+        _copy(connection, staged.scope_name, (one.select(staged.scope) for one in values))
+    _copy(
+        connection,
+        staged.kept_name,
+        _rows(staged.transformed, (staged.fill.entity.key,), workspace),
+    )
 
 
 def must_still_be_there(
@@ -74,8 +83,9 @@ def must_still_be_there(
     if not keys:
         return
     wanted = pa.array(sorted(keys), pa.string())
-    for found in _columns(staged.transformed, staged.fill.entity.key, workspace):
-        if pc.any(pc.is_in(found, value_set=wanted)).as_py():
+    key = staged.fill.entity.key
+    for found in _rows(staged.transformed, (key,), workspace):
+        if pc.any(pc.is_in(found[key], value_set=wanted)).as_py():
             raise RowsMoved
 
 
@@ -194,17 +204,18 @@ def _unchanged(
                 return
 
 
-def _columns(transformed: TransformedFill, column: str, workspace: Storage) -> Iterable[pa.Array]:
+def _rows(
+    transformed: TransformedFill, columns: Sequence[str], workspace: Storage
+) -> Iterable[pa.Table]:
     if transformed.rows_unchanged:
-        for rows in _unchanged(transformed, (column,), workspace):
-            yield rows[column].combine_chunks()
+        yield from _unchanged(transformed, columns, workspace)
 
 
-def _copy(connection: Connection, name: sql.Identifier, values: Iterable[pa.Array]) -> None:
+def _copy(connection: Connection, name: sql.Identifier, tables: Iterable[pa.Table]) -> None:
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
     statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(name)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for one in values:
+        for one in tables:
             buffer = io.BytesIO()
-            pyarrow.csv.write_csv(pa.table([one], names=["value"]), buffer, options)
+            pyarrow.csv.write_csv(one, buffer, options)
             copy.write(buffer.getbuffer())

@@ -13,6 +13,7 @@ from etl_lib.rules.prepare import (
     fields_defaulted,
     fields_present,
     fills_rows,
+    ids_of,
     prepare,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "fields_defaulted",
     "fields_present",
     "fills_rows",
+    "ids_of",
     "is_mixed",
     "parse",
     "prepare",

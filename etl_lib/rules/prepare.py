@@ -160,6 +160,15 @@ def prepare(rows: pa.Table, fill: Fill, lookups: Lookups) -> PreparedRows:
     )
 
 
+_AN_ID = EntityField(type="id", description="An id of a record, whatever its entity.")
+
+
+def ids_of(rows: pa.Table, rule: ColumnRule, feed: Feed, client_id: str) -> pa.StringArray:
+    """Ids as the rule of a field makes them, for a feed that fills none; null where it makes none."""
+    values, _, _ = _apply(rows, rule, _AN_ID, feed, Lookups(client_id, {}), "")
+    return values
+
+
 def _text(value: str | int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -31,15 +31,19 @@ def none_of(values: pa.StringArray, tokens: Collection[str]) -> pa.StringArray:
     """Null where the value is empty or, in any case of letters, one of `tokens`."""
     empty = pc.equal(values, "")
     if tokens:
-        folded = pa.array(sorted({token.strip().lower() for token in tokens}))
-        empty = pc.or_(empty, pc.is_in(pc.utf8_lower(values), value_set=folded))
+        empty = pc.or_(empty, pc.is_in(pc.utf8_lower(values), value_set=_lower(tokens)))
     return pc.if_else(pc.fill_null(empty, True), pa.scalar(None, pa.string()), values)
 
 
 def is_one_of(values: pa.StringArray, tokens: Collection[str]) -> pa.BooleanArray:
     """True where the trimmed value is, in any case of letters, one of `tokens`; null counts as ""."""
-    folded = pa.array(sorted({token.strip().lower() for token in tokens}), pa.string())
-    return pc.is_in(pc.utf8_lower(pc.fill_null(trimmed(values), "")), value_set=folded)
+    lower = pc.utf8_lower(pc.fill_null(trimmed(values), ""))
+    return pc.is_in(lower, value_set=_lower(tokens))
+
+
+def _lower(tokens: Collection[str]) -> pa.StringArray:
+    """Tokens in small letters, made by the kernel that makes the cells' (Python's own has other İ and Σ)."""
+    return pc.utf8_lower(pa.array([token.strip() for token in tokens], pa.string()))
 
 
 def nulls(length: int) -> pa.StringArray:

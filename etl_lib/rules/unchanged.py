@@ -16,7 +16,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl_lib.config.entity import LOAD_ORDER
 from etl_lib.config.project import Fill, ResolvedMapping
 from etl_lib.manifest import Extracted
 from etl_lib.rules.lookups import Lookups
@@ -46,7 +45,7 @@ def is_compared(run: Run, extracted: Extracted, fill: Fill) -> bool:
         and len({frozenset(table.columns) for table in tables}) == 1
         and bool(compared_columns(extracted, fill))
         and not _shares_columns(resolved, fill)
-        and all(_is_loaded_before(fill, one) for one in _required_entities(fill))
+        and all(_is_loaded_before(resolved, fill, one) for one in _required_entities(fill))
     )
 
 
@@ -64,8 +63,10 @@ def _required_entities(fill: Fill) -> Iterator[str]:
     return (r.entity for r in fill.entity.references.values() if r.on_unknown == "reject")
 
 
-def _is_loaded_before(fill: Fill, entity: str) -> bool:
-    return LOAD_ORDER.index(entity) < LOAD_ORDER.index(fill.entity.entity)
+def _is_loaded_before(resolved: ResolvedMapping, fill: Fill, entity: str) -> bool:
+    """An entity that the client does not feed is never required."""
+    names = list(resolved.entities)
+    return entity not in names or names.index(entity) < names.index(fill.entity.entity)
 
 
 def compared_columns(extracted: Extracted, fill: Fill) -> tuple[str, ...]:
@@ -82,8 +83,7 @@ def carried_fields(resolved: ResolvedMapping, fill: Fill) -> tuple[str, ...]:
         for name, reference in fill.entity.references.items()
         if reference.on_unknown == "keep" and reference.entity in resolved.entities
     )
-    scope = (fill.rules.scope_by or "").partition(".")[0]
-    wanted = {scope, *counted, *fill.entity.unique_warn} - {fill.entity.key}
+    wanted = {*fill.rules.scope_fields, *counted, *fill.entity.unique_warn} - {fill.entity.key}
     return tuple(name for name in fill.entity.fields if name in wanted)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etl_lib.config import letters
 from etl_lib.extract import names
 
 ORDINARY = [
@@ -57,7 +58,7 @@ def test_the_way_a_name_is_written_makes_no_other_name() -> None:
     apart = unicodedata.normalize("NFD", composed)
     assert apart != composed
     assert names.same_as(apart.upper()) == names.same_as(composed)
-    assert names.composed(apart) == composed
+    assert letters.composed(apart) == composed
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -200,3 +201,38 @@ def test_a_person_says_what_a_code_means(project: Project, files: Callable[..., 
     _, answered = walked_through(DOWN + ENTER, about, suggestion, asked=(False, False, False))
     assert "map: {enrolled: active, ZZ: waitlisted}" in mapping_text(answered, about)
     assert not answered.open_codes
+
+
+def test_files_headers_and_names_in_other_letters_than_ours(
+    etl: Etl, project: Project, tmp_path: Path
+) -> None:
+    numbers = range(12)
+    tables = {
+        "студенты.csv": [
+            ["Номер студента", "Имя", "Фамилия", "Дата рождения", "Электронная почта"],
+            *([f"S{n:03d}", "Алексей", "Йончев", f"200{n % 9}-03-{n + 1:02d}", f"s{n}@uni.example"] for n in numbers),
+        ],
+        "التسجيلات.csv": [
+            ["رقم الطالب", "رقم الشعبة", "الحالة"],
+            *([f"S{n:03d}", f"C{n % 3}", "active"] for n in numbers),
+        ],
+        "授業.csv": [["授業番号", "授業名", "学期"], *([f"C{n}", f"ガイダンス{n}", "秋"] for n in range(3))],
+    }  # fmt: skip
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name, rows in tables.items():
+        text = "\n".join([*(",".join(row) for row in rows), ""])
+        apart = (unicodedata.normalize("NFD", part) for part in (name, text))
+        (folder / next(apart)).write_text(next(apart), encoding="utf-8")
+    code, out, err = etl("new", "uni", "--from", str(folder), "--yes")
+    assert (code, err) == (0, "")
+    assert "11 columns found, 11 mapped, 0 asked" in out
+    written = project.mapping_path("uni").read_text(encoding="utf-8")
+    assert unicodedata.is_normalized("NFC", written)
+    feeds = project.resolve("uni").mapping.feeds
+    assert {name: list(feed.entities) for name, feed in feeds.items()} == {
+        "section": ["section"], "person": ["person"], "enrollment": ["enrollment"],
+    }  # fmt: skip
+    assert feeds["section"].file == ("授業.csv",)
+    assert feeds["person"].entities["person"].columns["family_name"].from_ == ("Фамилия",)
+    assert etl("preview", "uni", "--files", str(folder))[0] == 0

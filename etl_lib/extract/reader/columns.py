@@ -13,12 +13,19 @@ from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import Fault
 
 _MOST_NAMES = 12
-_IGNORED = re.compile(r"[\s\u00a0\ufeff\u200b_\-.#/]+")
+# Blanks, what parts words, and signs that nobody sees: BOM, joiners, marks that turn the direction.
+_IGNORED = re.compile(
+    r"[\s\u00a0\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff_\-.#/]+"
+)
+_TURKISH = str.maketrans(
+    {"ı": "i", "\u0307": None}
+)  # İ and ı are I and i to everybody else's software
 
 
 def folded(header: str) -> str:
-    """A header without case, blanks, punctuation between words, BOM and NBSP."""
-    return _IGNORED.sub("", unicodedata.normalize("NFKC", header)).strip("\"'*").casefold()
+    """A header without case, blanks, punctuation between words, BOM and NBSP, however its letters are written."""
+    plain = _IGNORED.sub("", unicodedata.normalize("NFKC", header)).strip("\"'*").casefold()
+    return unicodedata.normalize("NFKC", plain.translate(_TURKISH))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from etl_lib.extract.reader.block import (
 from etl_lib.extract.reader.columns import folded
 from etl_lib.extract.reader.dialect import Dialect
 from etl_lib.extract.reader.footer import footer_begins_at
+from etl_lib.extract.reader.letters import composed_cells
 from etl_lib.extract.reader.records import Record
 from etl_lib.extract.reader.strict import Reject, StrictReader
 
@@ -151,7 +152,11 @@ class RowReader:
         self._lines.extend(line + at for at, _ in rejects)
         self._codes.extend(code for _, code in rejects)
         table = rows.cells.add_column(0, "_line", _int64(rows.places + line))
-        return table, len(block) if stop == len(lines) else int(lines.starts[stop]), stop
+        return (
+            composed_cells(table),
+            len(block) if stop == len(lines) else int(lines.starts[stop]),
+            stop,
+        )
 
     @cached_property
     def _strict(self) -> StrictReader:

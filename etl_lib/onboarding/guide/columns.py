@@ -147,7 +147,7 @@ class Columns:
         say, feed = self.say, self.feed
         if feed.renames:
             for part in ("old", "new", "type"):
-                if getattr(feed.renames, part) == name:
+                if name in feed.renames.rules[part].source_columns:
                     yield say(f"feed.renames.{part}")
         uses = self._uses(name)
         keys = {use.entity.entity for use in uses if use.name == use.entity.key and use.is_whole}
@@ -297,7 +297,7 @@ class Columns:
         found: dict[str, str] = {}
         said = self.feed.columns.get(name)
         renames = self.feed.renames
-        if renames and renames.type == name:
+        if renames and name in renames.type.source_columns:
             return dict.fromkeys(renames.entities, "")
         for use in self._uses(name):
             if not use.is_whole or use.rule.sensitive == "drop":

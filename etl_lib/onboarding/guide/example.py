@@ -95,7 +95,7 @@ def columns_of(feed: Feed, looked_up: Collection[str] = ()) -> tuple[str, ...]:
     named = {name for fill in feed.entities.values() for name in fill.source_columns}
     named |= {
         *looked_up,
-        *((feed.renames.old, feed.renames.new, feed.renames.type) if feed.renames else ()),
+        *(feed.renames.source_columns if feed.renames else ()),
     }
     named |= {
         name for name, said in feed.columns.items() if said.required or said.values or said.filled

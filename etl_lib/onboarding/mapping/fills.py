@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from etl_lib.config.entity import LOAD_ORDER
 from etl_lib.onboarding.mapping.codes import yes_no_tokens
 from etl_lib.onboarding.mapping.content import Content
 from etl_lib.onboarding.mapping.meanings import (
@@ -19,91 +18,11 @@ from etl_lib.onboarding.mapping.meanings import (
     is_plain_reference,
 )
 from etl_lib.onboarding.mapping.samples import Sample
+from etl_lib.onboarding.mapping.shapes import IN_PASSING, Part
 from etl_lib.onboarding.mapping.words import words_of
 
-Part = tuple[str, str]  # entity and field
 _LIKELY = 0.75  # below it a column is no candidate for a key
 _NEARLY_ALL = 0.98
-# What a key is made of where the source has none, the best first.
-_RECIPES: Mapping[str, tuple[tuple[Part, ...], ...]] = {
-    "organization": ((("organization", "organization_id"),), (("organization", "code"),), (("organization", "name"),)),
-    "term": ((("term", "term_id"),), (("term", "code"),), (("term", "name"),)),
-    "program": ((("program", "program_id"),), (("program", "code"),), (("program", "name"),)),
-    "course": (
-        (("course", "course_id"),),
-        (("course", "subject_code"), ("course", "catalog_number")),
-        (("course", "code"),),
-    ),
-    "section": (
-        (("section", "section_id"),),
-        (("term", "term_id"), ("section", "reference_number")),
-        (("section", "reference_number"),),
-        (("term", "term_id"), ("course", "subject_code"), ("course", "catalog_number"), ("section", "section_code")),
-        (("term", "term_id"), ("course", "course_id"), ("section", "section_code")),
-        (("term", "term_id"), ("course", "code"), ("section", "section_code")),
-        (("course", "subject_code"), ("course", "catalog_number"), ("section", "section_code")),
-        (("course", "course_id"), ("section", "section_code")),
-        (("course", "code"), ("section", "section_code")),
-    ),
-    "person": (
-        (("person", "person_id"),),
-        (("person", "display_number"),),
-        (("person", "master_id"),),
-        (("person", "username"),),
-    ),
-    "line_item": ((("line_item", "line_item_id"),), (("section", "section_id"), ("line_item", "title"))),
-}  # fmt: skip
-# Entities that join others, and the entities whose keys they join.
-_LINKS: Mapping[str, tuple[str, ...]] = {
-    "enrollment": ("section", "person"),
-    "section_staff": ("section", "person"),
-    "result": ("line_item", "person"),
-    "program_enrollment": ("person", "program"),
-    "person_role": ("person",),
-}
-# Of each subject the entities that a bare name (status, credits, title) belongs to, the nearest first.
-_NEAREST: Mapping[str, tuple[str, ...]] = {
-    "organization": ("organization",),
-    "term": ("term",),
-    "program": ("program",),
-    "course": ("course",),
-    "section": ("section", "course", "section_staff", "term"),
-    "person": ("person", "program_enrollment", "program", "person_role"),
-    "person_role": ("person_role", "person"),
-    "program_enrollment": ("program_enrollment", "program", "person", "term"),
-    "section_staff": ("section_staff", "section", "person", "course", "term"),
-    "enrollment": (
-        "enrollment",
-        "section",
-        "course",
-        "program_enrollment",
-        "program",
-        "person",
-        "term",
-    ),
-    "line_item": ("line_item", "section", "course"),
-    "result": ("result", "line_item", "person"),
-}
-# What a file must say of an entity beyond its key to fill it in passing.
-_TELLING: Mapping[str, tuple[str, ...]] = {
-    "organization": ("name",),
-    "term": ("name", "start_date"),
-    "program": ("name", "degree", "code"),
-    "course": ("title",),
-    "section": (
-        "name",
-        "section_code",
-        "start_date",
-        "capacity",
-        "location",
-        "instruction_mode",
-        "type",
-    ),
-    "person": ("given_name", "family_name", "full_name", "email"),
-    "line_item": ("title", "category", "score_max"),
-}
-_NAME_FIELDS = {"section": "name", "course": "title", "organization": "name", "term": "name",
-                "program": "name", "line_item": "title"}  # fmt: skip
 # Bare names that may as well be those of the row itself.
 _OF_ANYTHING = ("name", "title", "full_name", "code", "type", "status", "start_date", "end_date")
 _PERSONA_OF = {"enrollment": "student", "result": "student", "section_staff": "faculty",
@@ -198,7 +117,7 @@ class _Table:
 
     def key_columns(self, entity: str, persona: str | None = None) -> tuple[str, ...] | None:
         """The columns of the first recipe of an entity's key that the file has."""
-        for recipe in _RECIPES.get(entity, ()):
+        for recipe in self.lexicon.shapes.recipes.get(entity, ()):
             found = [self.best(part, persona if part[0] == "person" else None) for part in recipe]
             columns = [
                 one[0]
@@ -211,11 +130,11 @@ class _Table:
 
     def may_be(self, entity: str) -> bool:
         """Whether a row can be one of the entity: its key is there, and is the row's own."""
-        if entity in _LINKS:
+        links = self.lexicon.shapes.links
+        if entity in links:
             persona = _PERSONA_OF.get(entity)
             keys = [
-                self.key_columns(one, persona if one == "person" else None)
-                for one in _LINKS[entity]
+                self.key_columns(one, persona if one == "person" else None) for one in links[entity]
             ]
             if entity == "person_role" and self.best(("person_role", "role")) is None:
                 return False
@@ -289,14 +208,14 @@ class _Table:
 
     def _subject_by_columns(self) -> None:
         scores: dict[str, float] = {}
-        for entity in LOAD_ORDER:
+        for entity in self.lexicon.entities:
             if not self.may_be(entity):
                 continue
             score = 0.0
             for meanings in self.meanings.values():
                 mine = [m for m in meanings if m.entity == entity and m.confidence >= SURE]
                 score += max((1.0 if m.specific else 0.35 for m in mine), default=0.0)
-            if entity in _LINKS:
+            if entity in self.lexicon.shapes.links:
                 score += 1.5 if entity != "person_role" else 0.0
             scores[entity] = score
         if not scores:
@@ -340,7 +259,7 @@ class _Table:
         )
 
     def _nearness(self, entity: str) -> int:
-        nearest = _NEAREST.get(self.subject or "", ())
+        nearest = self.lexicon.shapes.nearest.get(self.subject or "", ())
         return nearest.index(entity) if entity in nearest else len(nearest)
 
     def _effective(self, meaning: Meaning, column: str) -> float:
@@ -366,7 +285,7 @@ class _Table:
             for one in claimed
             if self._nearness(one) < self._nearness(entity) and self._is_there(one)
         ]
-        if nearer or entity not in _NEAREST.get(self.subject or "", ()):
+        if nearer or entity not in self.lexicon.shapes.nearest.get(self.subject or "", ()):
             return 0.0
         most = _SECOND if meaning.field in _OF_ANYTHING else 0.93
         return min(confidence, most) * self.subject_confidence
@@ -375,9 +294,10 @@ class _Table:
         """Whether the file can say anything about an entity at all."""
         if entity == self.subject:
             return True
-        if entity in _LINKS:
-            keys = [self.key_columns(one) for one in _LINKS[entity]]
-            return all(keys) and (
+        links = self.lexicon.shapes.links
+        if entity in links:
+            keys = [self.key_columns(one) for one in links[entity]]
+            return (entity in IN_PASSING and all(keys)) and (
                 entity != "section_staff" or self.subject in ("section", "section_staff")
             )
         return self.key_columns(entity) is not None or any(
@@ -447,7 +367,7 @@ def read_files(samples: Sequence[Sample], lexicon: Lexicon) -> list[FileReading]
     _settle_own_ids(tables)
     for table in tables:
         table.choose()
-    recipes = _recipes(tables)
+    recipes = _recipes(tables, lexicon)
     subjects = _covered(tables, recipes)
     return [_Filled(table, recipes, subjects, tables).reading() for table in tables]
 
@@ -455,7 +375,7 @@ def read_files(samples: Sequence[Sample], lexicon: Lexicon) -> list[FileReading]
 def _settle_own_ids(tables: Sequence[_Table]) -> None:
     """Of several ids of a file the one that other files refer to is its key."""
     for table in tables:
-        if table.subject is None or table.subject not in _RECIPES:
+        if table.subject is None or table.subject not in table.lexicon.shapes.recipes:
             continue
         part = (table.subject, f"{table.subject}_id")
         rivals = [
@@ -491,10 +411,10 @@ def _settle_own_ids(tables: Sequence[_Table]) -> None:
                     ]
 
 
-def _recipes(tables: Sequence[_Table]) -> dict[str, tuple[Part, ...]]:
+def _recipes(tables: Sequence[_Table], lexicon: Lexicon) -> dict[str, tuple[Part, ...]]:
     """For each entity the recipe of its key that the most files have, the better one first."""
     found: dict[str, tuple[Part, ...]] = {}
-    for entity, recipes in _RECIPES.items():
+    for entity, recipes in lexicon.shapes.recipes.items():
         wanting = [t for t in tables if t.subject and any(_has(t, recipe) for recipe in recipes)]
         if not wanting:
             continue
@@ -551,7 +471,7 @@ class _Filled:
         """See FileReading."""
         made: dict[str, list[Proposal]] = {}
         if self.subject:
-            for entity in LOAD_ORDER:
+            for entity in self.lexicon.entities:
                 if self._is_filled(entity) and (proposals := self._fill(entity)):
                     made[entity] = proposals
         whole = {e for e, found in made.items() if has_needed(self.lexicon, e, found)}
@@ -569,7 +489,7 @@ class _Filled:
     def _is_filled(self, entity: str) -> bool:
         if entity == self.subject:
             return True
-        if entity in _LINKS:
+        if entity in self.lexicon.shapes.links:
             return self._is_link_filled(entity)
         key = self._key(entity)
         if key is None or key.confidence < SURE:
@@ -577,7 +497,7 @@ class _Filled:
         persona = self.table.persona
         telling = [
             self.table.chosen[entity, name][0]
-            for name in _TELLING[entity]
+            for name in self.lexicon.shapes.telling[entity]
             if (entity, name) in self.table.chosen
             and self.table.chosen[entity, name][1].confidence >= SURE
         ]
@@ -619,7 +539,11 @@ class _Filled:
         if entity == "program_enrollment":
             persona = self.table.persona in (None, "student")
             here = self.subject in ("person", "enrollment", "program_enrollment")
-            return here and persona and all(self._key(one) is not None for one in _LINKS[entity])
+            return (
+                here
+                and persona
+                and all(self._key(one) is not None for one in self.lexicon.shapes.links[entity])
+            )
         return False
 
     def _teaches_here(self) -> bool:
@@ -656,7 +580,7 @@ class _Filled:
         found = [self.table.chosen[part] for part in recipe]
         confidence = min(meaning.confidence for _, meaning in found)
         reason = found[0][1].reason
-        fallback = recipe != _RECIPES[entity][0]
+        fallback = recipe != self.lexicon.shapes.recipes[entity][0]
         if fallback and len(recipe) == 1:
             confidence = min(confidence, 0.92)
             reason = f"no other id; {reason}"
@@ -673,7 +597,7 @@ class _Filled:
 
     def _fill(self, entity: str) -> list[Proposal]:
         made: list[Proposal] = []
-        if entity in _LINKS:
+        if entity in self.lexicon.shapes.links:
             made += self._link_keys(entity)
             if not made:
                 return []
@@ -702,7 +626,7 @@ class _Filled:
                     entity, f"{entity}_id", own[0], (own[0],), own[1].confidence, own[1].reason
                 )
             )
-        for target in _LINKS[entity]:
+        for target in self.lexicon.shapes.links[entity]:
             key = self._key(target)
             if target == "person" and entity == "section_staff" and self.table.staff:
                 column, meaning = self.table.staff
@@ -735,7 +659,7 @@ class _Filled:
     def _belongs(self, entity: str, column: str) -> bool:
         """Whether the column says one thing of each key: else it is not the entity's."""
         key = self._key(entity)
-        if key is None or entity in _LINKS:
+        if key is None or entity in self.lexicon.shapes.links:
             return True
         return self.sample.follows(key.columns, column) >= _NEARLY_ALL
 
@@ -782,7 +706,7 @@ class _Filled:
                     entity, "type", self._kind_of_organization(), "the file does not say"
                 )
             )
-        name = _NAME_FIELDS.get(entity)
+        name = self.lexicon.shapes.names.get(entity)
         if name and name not in there and (found := self._stand_in(entity)):
             made.append(self._proposal(entity, name, *found, SURE, "the file has no other name for it",
                                        owed="the file has no other name for it"))  # fmt: skip

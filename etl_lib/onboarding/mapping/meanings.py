@@ -11,6 +11,7 @@ from etl_lib.config.entity import Entity, EntityField
 from etl_lib.config.lint import FORBIDDEN_COLUMN
 from etl_lib.onboarding.mapping.codes import Codes
 from etl_lib.onboarding.mapping.content import Content
+from etl_lib.onboarding.mapping.shapes import Shapes
 from etl_lib.onboarding.mapping.words import near, squeezed, without, words_of
 
 SURE = 0.90  # from here on nobody is asked
@@ -74,6 +75,7 @@ class Lexicon:
     def __init__(self, entities: Mapping[str, Entity], codes: Codes) -> None:
         self.entities = entities
         self.codes = codes
+        self.shapes = Shapes.of(entities)
         self.nouns = {name: _nouns(entity) for name, entity in entities.items()}
         self.personas = _personas(entities)
         self.nouns["person"] = self.nouns["person"] | self.personas.keys()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from etl_lib.config.entity import LOAD_ORDER
+from etl_lib.config.letters import composed
 from etl_lib.config.lint import contradict
 from etl_lib.config.mapping import Feed
 from etl_lib.config.project import Project, ResolvedMapping
@@ -384,13 +384,13 @@ def _own_feeds(
             unread.append(Fault("FILE_COLUMN_UNKNOWN", why, ", ".join(shown)))
             continue
         file, member = _patterns(shown)
-        name = _feed_name(sample, names)
+        name = _feed_name(sample, reading.subject, names)
         names.add(name)
         empty = not sample.rows and not sample.rejected
         found.append(
             FeedSuggestion(name, file, member, sample, tuple(shown), reading, allow_empty=empty)
         )
-    return sorted(found, key=_load_place)
+    return sorted(found, key=lambda feed: _load_place(feed, lexicon))
 
 
 def _beside(reading: FileReading, recognised: Recognised) -> tuple[FileReading, str]:
@@ -418,10 +418,10 @@ def _beside(reading: FileReading, recognised: Recognised) -> tuple[FileReading, 
     return replace(reading, fills=fills, open={}), "The template has no feed for it."
 
 
-def _load_place(feed: FeedSuggestion) -> int:
+def _load_place(feed: FeedSuggestion, lexicon: Lexicon) -> int:
     """Feeds stand in the mapping as their entities are loaded."""
-    subject = feed.reading.subject
-    return LOAD_ORDER.index(subject) if subject else len(LOAD_ORDER)
+    names = [*lexicon.entities, None]
+    return names.index(feed.reading.subject)
 
 
 def _grouped(samples: Sequence[Sample]) -> list[Sample]:
@@ -435,7 +435,7 @@ def _grouped(samples: Sequence[Sample]) -> list[Sample]:
 
 def _kind_of_name(name: str) -> str:
     """The first word of a file's name: students_anytown.csv and students_someville.csv are of a kind."""
-    return re.split(r"[^a-z]+", name.lower(), maxsplit=1)[0]
+    return re.split(r"[\W\d_]+", composed(name).lower(), maxsplit=1)[0]
 
 
 def _merged(samples: Sequence[Sample]) -> Sample:
@@ -461,7 +461,8 @@ def _merged(samples: Sequence[Sample]) -> Sample:
     )  # fmt: skip
 
 
-def _feed_name(sample: Sample, taken: set[str]) -> str:
+def _feed_name(sample: Sample, subject: str | None, taken: set[str]) -> str:
+    """A name for the feed out of the file's; in other letters than ours, the name of what the rows are."""
     stem = re.sub(r"\.[A-Za-z0-9]{1,4}$", "", sample.name)
     for pattern in _DATES_IN_NAMES:
         stem = re.sub(pattern, "", stem)
@@ -469,10 +470,10 @@ def _feed_name(sample: Sample, taken: set[str]) -> str:
         stem = _kind_of_name(sample.name) or stem
     snake = plain(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", stem))
     snake = re.sub(r"[^a-z0-9]+", "_", snake).strip("_")[:40]
-    name = snake if re.match(r"[a-z]", snake) else f"file_{snake}".strip("_")
-    number = 2
+    first = snake if re.match(r"[a-z]", snake) else f"{subject or 'file'}_{snake}".strip("_")
+    name, number = first, 2
     while name in taken:
-        name, number = f"{snake}_{number}", number + 1
+        name, number = f"{first}_{number}", number + 1
     return name
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from etl_lib.config.entity import LOAD_ORDER
+from etl_lib.config.letters import composed
 from etl_lib.onboarding.mapping.fills import Proposal
+from etl_lib.onboarding.mapping.meanings import Lexicon
 from etl_lib.onboarding.mapping.suggest import (
     DEFAULT_DATE_FORMAT,
     FeedSuggestion,
@@ -34,7 +35,7 @@ class About:
 
 def mapping_text(suggestion: Suggestion, about: About) -> str:
     """The mapping file's text; passes `etl check`. No value of a pupil is in it, only codes."""
-    return "\n".join(_lines(suggestion, about)) + "\n"
+    return composed("\n".join(_lines(suggestion, about)) + "\n")
 
 
 def _lines(suggestion: Suggestion, about: About) -> Iterator[str]:
@@ -59,7 +60,7 @@ def _lines(suggestion: Suggestion, about: About) -> Iterator[str]:
         values["decimal"] = suggestion.decimal
     if values:
         yield f"values: {_flow(values)}"
-    ranked = _precedence(suggestion.feeds) if not suggestion.template else {}
+    ranked = _precedence(suggestion.feeds, suggestion.lexicon) if not suggestion.template else {}
     if ranked:
         yield "precedence: # whose word counts where both have one"
         yield from (f"  {entity}: {_flow(names)}" for entity, names in ranked.items())
@@ -113,12 +114,12 @@ def _keys_of_feed(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]
         yield "    entities: {} # nothing is sure enough yet; see below"
     if feed.is_own and feed.reading.unmapped:
         yield f"    # no field for: {_comment(', '.join(feed.reading.unmapped))}"
-    yield from (line for line in _left_open(feed))
+    yield from (line for line in _left_open(feed, suggestion.lexicon))
 
 
 def _entities(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
     """The entities of which the mapping says something, each with what is open about it."""
-    for entity in _written(feed):
+    for entity in _written(feed, suggestion.lexicon):
         made = feed.reading.fills.get(entity, [])
         yield f"      {entity}:"
         if feed.is_own and (scope := _scope(entity, made, suggestion)):
@@ -131,10 +132,10 @@ def _entities(feed: FeedSuggestion, suggestion: Suggestion) -> Iterator[str]:
                 yield from _asked(found[0])
 
 
-def _written(feed: FeedSuggestion) -> list[str]:
+def _written(feed: FeedSuggestion, lexicon: Lexicon) -> list[str]:
     """The entities for which there is more than a comment, in load order."""
     with_codes = {p.entity for p in feed.more_codes if p.rule}
-    return [e for e in LOAD_ORDER if feed.reading.fills.get(e) or e in with_codes]
+    return [e for e in lexicon.entities if feed.reading.fills.get(e) or e in with_codes]
 
 
 def _scope(entity: str, made: Sequence[Proposal], suggestion: Suggestion) -> str:
@@ -178,9 +179,9 @@ def _asked(proposal: Proposal, indent: str = "          ") -> Iterator[str]:
     yield f"{indent}# {proposal.field}: {_flow(proposal.rule)} # {why}"
 
 
-def _left_open(feed: FeedSuggestion) -> Iterator[str]:
+def _left_open(feed: FeedSuggestion, lexicon: Lexicon) -> Iterator[str]:
     """What is open about entities of which the mapping says nothing yet."""
-    written = _written(feed)
+    written = _written(feed, lexicon)
     for proposal in feed.more_codes:
         if proposal.entity not in written:
             yield from (f"    {line.strip()}" for line in _open_codes(proposal))
@@ -190,7 +191,7 @@ def _left_open(feed: FeedSuggestion) -> Iterator[str]:
             yield from _asked(named, indent="    ")
 
 
-def _precedence(feeds: Sequence[FeedSuggestion]) -> Mapping[str, list[str]]:
+def _precedence(feeds: Sequence[FeedSuggestion], lexicon: Lexicon) -> Mapping[str, list[str]]:
     """For each entity of which several feeds write a field, those feeds: those about it, and that say more, first."""
     writers: dict[tuple[str, str], list[str]] = {}
     of: dict[str, list[str]] = {}
@@ -205,7 +206,7 @@ def _precedence(feeds: Sequence[FeedSuggestion]) -> Mapping[str, list[str]]:
     columns = {feed.name: len(mapped_columns(feed)) for feed in feeds}
     return {
         entity: sorted(of[entity], key=lambda name: (subjects[name] != entity, -columns[name]))
-        for entity in LOAD_ORDER
+        for entity in lexicon.entities
         if entity in shared
     }
 
