@@ -428,7 +428,7 @@ ENTITY = "include/entities/term.yaml"
     [
         ("  term_id:", "  key_id:", f"{ENTITY}:1:1: Value error, fields must hold the key `term_id`"),
         ("ordered:\n  - [start_date", "ordered:\n  - [first_day", "not a field of this entity: first_day"),
-        ("type: integer", "type: number", f"{ENTITY}:53:5: fields.school_year.type: Input should be"),
+        ("type: integer", "type: number", f"{ENTITY}:55:5: fields.school_year.type: Input should be"),
         ("    values: [school_year, semester, quarter, term, part_of_term, grading_period, other]\n",
          "", "a field of type enum has `values`, any other type has none"),
         ("entity: term\n", "entity: terms\n", "fields must hold the key `terms_id`"),
