@@ -14,13 +14,13 @@ import yaml
 
 from etl_lib.config.environment import SftpAddress
 from etl_lib.config.project import Project
+from etl_lib.config.words import Words, _leaves, faults_of_languages
 from etl_lib.errors import FixTheMapping
 from etl_lib.onboarding.guide.blocks import Guide, Table
 from etl_lib.onboarding.guide.committed import guide_of
 from etl_lib.onboarding.guide.content import Place, build
 from etl_lib.onboarding.guide.example import example_files
 from etl_lib.onboarding.guide.render import html, markdown
-from etl_lib.onboarding.guide.words import Words, _leaves, faults_of_languages
 from tests.cli.conftest import REPO, Etl
 
 FINGERPRINT = "SHA256:kq3Xv9Zt1LrW8mYbUe0PdHsC7nJfAoQi2GxTV5K4R6w"
