@@ -368,8 +368,8 @@ _ALL = (
         "TEST_FEED_MISSING",
         Level.WARNING,
         Owner.SCHOOL,
-        "A required file was not among the files of the test.",
-        "Nothing to do when you test single files; a real delivery needs all required files together.",
+        "Files that every delivery needs were not among those of the test.",
+        "Nothing to do when you test single files; rows that refer to records of the others may be left out.",
     ),
     Message(
         "TEST_FILE_LEFT_OUT",

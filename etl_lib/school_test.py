@@ -84,7 +84,8 @@ class Answered:
     @property
     def is_ours(self) -> bool:
         """Whether it was stopped, and by nothing that the school could mend."""
-        return bool(self.faults) and not any(f.message.owner is Owner.SCHOOL for f in self.faults)
+        theirs = (Owner.SCHOOL, Owner.ACCOUNT_MANAGER)  # who asks the school
+        return bool(self.faults) and not any(f.message.owner in theirs for f in self.faults)
 
 
 def answer(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl_lib.config.project import Project
@@ -14,17 +14,22 @@ from etl_lib.errors import FixTheSetup, TryAgain
 if TYPE_CHECKING:
     from etl_lib.report import Letter, Post
 
+log = logging.getLogger(__name__)
 CONN_ID = "smtp_default"
 _TEMPORARY = range(400, 500)  # of SMTP's answers
 
 
-def post_of(include: str | Path) -> Post | None:
-    """How schools are written to, in the languages of `include`; None: there is no connection for it."""
-    if not is_there():
-        return None
-    from etl_lib.report import Post
+def post_of(project: Project) -> Post | None:
+    """How schools are written to, in the project's languages; None: there is no connection for it.
 
-    project = Project.load(Path(include))
+    Raises nothing: what is wrong with the connection is found, and told, when a mail is sent.
+    """
+    try:
+        if not is_there():
+            return None
+    except Exception as error:  # noqa: BLE001 (a report is written whatever a secrets backend meets)
+        log.warning("The connection %s cannot be read (%s).", CONN_ID, type(error).__name__)
+    from etl_lib.report import Post
 
     def words(language: str) -> Words:
         return Words.of(project, language if language in project.languages() else FIRST)

@@ -230,5 +230,5 @@ class ReportOperator(ClientOperator):
         with airflow_outcome():
             run = run_of(context, self.client_id, self.include)
             end_hold(run)
-            outcome = do_report(run, Reply(post_of(self.include)))
+            outcome = do_report(run, Reply(post_of(Project.load(Path(self.include)))))
             self.log.info("%s: %s", outcome.status, outcome.sentence)

@@ -82,7 +82,7 @@ class AnswerOperator(ClientOperator):
             if drop is None:
                 raise AirflowSkipException("The files were taken away.")
             try:
-                answered = answer_of(project, drop, post_of(self.include))
+                answered = answer_of(project, drop, post_of(project))
             except TryAgain as error:  # the next look finds it again
                 if error.faults[0].code == "DELIVERY_CHANGED":
                     raise AirflowSkipException(error.faults[0].text) from None

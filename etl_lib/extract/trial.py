@@ -80,9 +80,9 @@ def _with(resolved: ResolvedMapping, changes: dict[str, object]) -> ResolvedMapp
 
 
 def _missing(mapping: Mapping, chosen: Candidate) -> Iterator[Fault]:
-    for name in chosen.missing:
-        patterns = "` or `".join(mapping.feeds[name].file)
-        text = f"The file of `{name}` (`{patterns}`) is not among the files of the test."
+    missing = [f"`{name}` (`{'` or `'.join(mapping.feeds[name].file)}`)" for name in chosen.missing]
+    if missing:
+        text = f"These required files are not in the test: {', '.join(missing)}."
         yield Fault("TEST_FEED_MISSING", text)
 
 

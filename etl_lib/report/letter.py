@@ -50,7 +50,10 @@ class Post:
 
 @dataclass(frozen=True)
 class Told:
-    """What a report says, as far as a mail repeats it. `would_wait`: a limit is exceeded in a test."""
+    """What a report says, as far as a mail repeats it.
+
+    `faults` stopped the run, `remarks` stopped nothing; `would_wait`: a limit is exceeded in a test.
+    """
 
     status: RunStatus
     files: tuple[str, ...]
@@ -58,6 +61,7 @@ class Told:
     extracted: Extracted | None
     rejects: Sequence[RejectedRow] = field(repr=False)
     would_wait: bool = False
+    remarks: Sequence[Fault] = ()
 
     @property
     def rows(self) -> dict[str, int]:
@@ -118,6 +122,8 @@ def kind_of(run: Run, told: Told) -> str | None:
             return "test_good"
         if told.status == RunStatus.SUCCEEDED_WITH_REJECTS:
             return "test_rejects"
+        if told.status == RunStatus.AWAITING_APPROVAL:
+            return "test_held"
         return "test_ours" if ours else "test_failed"
     if told.status == RunStatus.SUCCEEDED_WITH_REJECTS:
         return "rejects"
@@ -177,7 +183,11 @@ def _files(say: Words, told: Told) -> Iterator[str]:
 
 def _faults(say: Words, told: Told) -> Iterator[str]:
     """What the school can do something about; in English as the report says it, else by its code."""
-    wanted = [one for one in dict.fromkeys(told.faults) if one.message.owner is Owner.SCHOOL]
+    wanted = [
+        one
+        for one in dict.fromkeys((*told.faults, *told.remarks))
+        if one.message.owner is Owner.SCHOOL
+    ]
     if wanted:
         yield say("mail.faults")
     for fault in wanted[:_MOST_TOLD]:

@@ -102,14 +102,22 @@ def report(
     files: tuple[str, ...] = ()
     known = extracted.resolved if extracted else resolved
     rows = [row for rows in rejects.values() for row in rows]
-    said = (*faults, *reply.remarks)
+    remarks = reply.remarks
     if run.kind == "test" and extracted:
-        said = (*said, *extracted.notes)
+        remarks = (*remarks, *extracted.notes)
     if known and _answers(run, status, faults, extracted):
         name = reply.name or _name_of(run, known, extracted)
         what, read_as = ("test", _read_as(extracted)) if run.kind == "test" else ("delivery", ())
         files = write_reports(
-            run.outbox, known.mapping.client, name, words, rows, counts, said, what, read_as
+            run.outbox,
+            known.mapping.client,
+            name,
+            words,
+            rows,
+            counts,
+            (*faults, *remarks),
+            what,
+            read_as,
         )
     if status == RunStatus.AWAITING_APPROVAL and _waits(run):
         ledger.wait_for_approval(run, words)
@@ -117,7 +125,7 @@ def report(
         ledger.end_run(run, status, words)
     if known and files and reply.post:
         would_wait = bool(planned and planned.holds)
-        told = Told(status, files, said, extracted, rows, would_wait)
+        told = Told(status, files, faults, extracted, rows, would_wait, remarks)
         tell(run, known.mapping, told, reply.post)
     if status in GREEN or status == RunStatus.NOT_EXPECTED:
         # the manifest first: a report that is killed here and repeated must not read half of the rest
