@@ -640,8 +640,8 @@ _ALL = (
         Level.WARNING,
         Owner.ON_CALL,
         "The school's contacts could not be told by mail; the run itself is not touched by that.",
-        "Check the connection smtp_default and the addresses under `contacts`, then clear the task report; or "
-        "tell the school yourself: its report lies in the outbox.",
+        "Check the connection smtp_default and the addresses under `contacts`, and tell the school yourself "
+        "this time: its report lies in the outbox.",
     ),
     # --- many clients at once ----------------------------------------------------------------------------
     _system(

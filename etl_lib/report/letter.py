@@ -73,7 +73,7 @@ def tell(run: Run, mapping: Mapping, told: Told, post: Post) -> None:
     """Write to the school's contacts, when there is something that they do about it; never raises.
 
     The same about the same is told once, by whichever run and however often it is repeated. A mail that
-    cannot be sent is a message of the run; the next report of it tries again.
+    cannot be sent is a message of the run; a repeated report tries again.
     """
     kind = kind_of(run, told)
     if kind is None or not mapping.contacts:

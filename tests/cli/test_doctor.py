@@ -22,8 +22,8 @@ from tests.cli.conftest import REPO, Etl
 from tests.onboarding.served import Served, serving
 
 CHECKS = (
-    "connections", "database", "tables", "archive bucket", "schools' bucket", "mapping", "inbox",
-    "outbox", "SFTP access", "host key", "encryption", "schedule", "sample", "Airflow",
+    "connections", "database", "tables", "archive bucket", "schools' bucket", "mail", "mapping",
+    "contacts", "inbox", "outbox", "SFTP access", "host key", "encryption", "schedule", "sample", "Airflow",
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def test_all_is_right_and_nothing_is_left_behind(
     assert answer.code == 0, answer.out
     assert tuple(found(answer)) == CHECKS
     left_out = {check for check, (how, _) in found(answer).items() if how == "left out"}
-    assert left_out == {"encryption", "Airflow"}
+    assert left_out == {"mail", "encryption", "Airflow"}
     said = {f["check"]: f["said"] for f in answer.json["findings"]}
     assert "user lakeside with a key" in said["SFTP access"]
     assert f"port {served.sftp.port} shows SHA256:" in said["host key"]
