@@ -16,7 +16,7 @@ from etl_lib.airflow_edge.endings import airflow_outcome
 from etl_lib.airflow_edge.post import post_of
 from etl_lib.airflow_edge.tasks import ClientOperator
 from etl_lib.config.project import Project
-from etl_lib.errors import FixTheMapping, TryAgain
+from etl_lib.errors import EtlError, TryAgain
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,27 +48,27 @@ class LookOperator(BaseOperator):
             return self._unanswered(project, found) if found else []
 
     def _unanswered(self, project: Project, client_ids: Sequence[str]) -> list[str]:
-        from etl_lib.school_test import answered_at, clear_away
+        from etl_lib.school_test import answered_at
 
         drops = [drop for one in client_ids if (drop := drop_of(project, one))]
         url = conninfo(project.environment.database_conn_id)
         answered = answered_at(url, drops, project)
-        waiting = []
-        for drop in drops:
-            at = answered.get(drop.client_id)
-            if at is None:
-                if self._is_ready(project, drop):
-                    waiting.append(drop.client_id)
-            elif gone := clear_away(drop, folder_of(project, drop.client_id), at):
-                self.log.info("%s: %d old files of a test were removed.", drop.client_id, gone)
-        return waiting
+        return [
+            drop.client_id for drop in drops if self._waits(project, drop, answered.get(drop.client_id))
+        ]  # fmt: skip
 
-    def _is_ready(self, project: Project, drop: Drop) -> bool:
+    def _waits(self, project: Project, drop: Drop, answered: datetime | None) -> bool:
+        """Whether the test is to be answered now. What is wrong with one school is logged, and is not raised."""
+        from etl_lib.school_test import clear_away
+
         try:
-            return drop.lies_still(project.resolve(drop.client_id), datetime.now(UTC))
-        except FixTheMapping as error:  # its integration says so already
-            self.log.warning("%s: no test can be read.\n%s", drop.client_id, error)
-            return False
+            if answered is None:
+                return drop.lies_still(project.resolve(drop.client_id), datetime.now(UTC))
+            if gone := clear_away(drop, folder_of(project, drop.client_id), answered):
+                self.log.info("%s: %d old files of a test were removed.", drop.client_id, gone)
+        except EtlError as error:  # a broken mapping, say: its integration tells it already
+            self.log.warning("%s: its test is left alone.\n%s", drop.client_id, error)
+        return False
 
 
 class AnswerOperator(ClientOperator):

@@ -19,6 +19,7 @@ from local_stack.processes import Process, answers, free_port
 from local_stack.sftp_client import logged_in
 from local_stack.stack import SftpAccess
 from tests.cli.conftest import REPO, Etl
+from tests.mail import mail_server
 from tests.onboarding.served import Served, serving
 
 CHECKS = (
@@ -91,6 +92,17 @@ def test_all_is_right_and_nothing_is_left_behind(
     table = healthy("doctor", "lakeside")
     assert table.code == 0
     assert "Nothing is wrong." in table.out and "sample" in table.out
+
+
+def test_the_mail_server_is_asked_and_an_absent_one_is_wrong(
+    healthy: Etl, no_sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mail_server() as mail:
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", mail.connection)
+        answer = healthy("doctor", "lakeside", "--json")
+        assert found(answer)["mail"] == ("ok", None)
+        assert found(answer)["contacts"] == ("ok", None)
+    assert wrong(healthy("doctor", "lakeside", "--json")) == {"mail": "MAIL_NOT_SENT"}
 
 
 def test_a_terminal_without_airflow_is_looked_at_as_far_as_it_goes(

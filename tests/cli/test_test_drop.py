@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from etl_lib.config.project import Project
 from etl_lib.extract import LocalSource, look
 from etl_lib.load.delivery import lock_client
 from etl_lib.metrics.board import newest_runs, runs_of
+from etl_lib.metrics.chosen import stopped_runs
 from local_stack.objects import CLIENTS_BUCKET
 from tests.cli.conftest import REPO, Etl
 from tests.mail import mail_server
@@ -187,6 +189,10 @@ def test_files_that_cannot_be_read_are_answered_as_well(
     assert said in drop.replies()["summary.txt"]
     assert "This was a test: nothing was loaded." in drop.replies()["summary.txt"]
     assert drop.look() == []  # answered
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    assert (
+        stopped_runs(drop.url, ["lakeside"], long_ago, "") == []
+    )  # none that `etl many` runs again
 
 
 def test_a_test_over_a_limit_says_that_a_delivery_would_wait(drop: Drop) -> None:
@@ -307,6 +313,17 @@ def test_while_a_real_load_is_at_work_the_test_waits_for_the_next_look(
     assert drop.finds("lakeside")
     assert drop.answer().code == 0
     assert drop.finds()
+
+
+def test_the_test_folder_is_not_told_as_a_file_that_was_refused(drop: Drop, tmp_path: Path) -> None:
+    path = drop.include / "mappings" / "lakeside.yaml"
+    path.write_text(path.read_text() + "feeds: {demographics: {file: ['demographics*', 'te*']}}\n")
+    shutil.copytree(SAMPLE / "night_1", tmp_path / "inbox")
+    for name in ("test", "temp"):
+        (tmp_path / "inbox" / name).mkdir()
+    assert drop.etl("run", "lakeside", "--files", str(tmp_path / "inbox")).code == 0
+    [(text,)] = drop.query("SELECT text FROM etl.run_message WHERE code = 'FILE_NAME_REFUSED'")
+    assert "`temp`" in text and "`test`" not in text
 
 
 def test_without_files_the_command_says_so(drop: Drop) -> None:
