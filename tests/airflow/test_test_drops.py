@@ -8,7 +8,7 @@ import pytest
 
 from etl_lib.airflow_edge.test_drops import DAG_ID
 from local_stack.sftp_client import logged_in, upload
-from tests.airflow.conftest import GOOD, SILENT, RunningAirflow
+from tests.airflow.conftest import GOOD, PATIENT, RunningAirflow
 
 # shares one running stack: stays in one of the parallel processes
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("airflow")
 def test_files_in_the_test_folder_are_answered_in_the_outbox_and_by_mail_and_not_loaded(
     airflow: RunningAirflow,
 ) -> None:
-    access = airflow.stack.client_access(SILENT)
+    access = airflow.stack.client_access(PATIENT)
     upload(access, airflow.samples / GOOD / "night_1", "inbox/test")
     airflow.api.wait_for_dags({DAG_ID})
 
@@ -34,9 +34,9 @@ def test_files_in_the_test_folder_are_answered_in_the_outbox_and_by_mail_and_not
         assert "users.csv" in sftp.listdir("inbox/test")  # they stay for the school to see
     assert "This was a test: nothing was loaded. Would load " in text
     assert "users.csv was read as the file of `users`" in text
-    assert airflow.query("SELECT count(*) FROM core.person WHERE client_id = %s", SILENT) == [(0,)]
+    assert airflow.query("SELECT count(*) FROM core.person WHERE client_id = %s", PATIENT) == [(0,)]
     runs = "SELECT kind, dry_run, status FROM etl.run WHERE client_id = %s AND kind = 'test'"
-    assert airflow.query(runs, SILENT) == [("test", True, "succeeded")]
+    assert airflow.query(runs, PATIENT) == [("test", True, "succeeded")]
     told = [mail for mail in airflow.mail.mails if "test in order" in mail["Subject"]]
     assert [mail["To"] for mail in told] == ["data@lakeside.example"]
     assert not airflow.query("SELECT * FROM etl.run_message WHERE code = 'MAIL_NOT_SENT'")
