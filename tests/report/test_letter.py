@@ -139,6 +139,9 @@ def test_the_same_about_a_delivery_is_told_once_however_often_it_is_reported(
     run, _ = school.run(BAD, GOOD)
     do_report(run, Reply(school.post()))  # its task is cleared
     school.run(BAD, GOOD)  # the same files on another night
+    path = school.project.mapping_path("school")
+    path.write_text(path.read_text() + "revision: 1\n")  # and loaded once more, by our own wish
+    assert school.run(BAD, GOOD)[1].status == "succeeded_with_rejects"
     assert len(mail.mails) == 1
     school.run(BAD, GOOD, "p3,Cy,2010-01-02")
     assert len(mail.mails) == 2
