@@ -363,6 +363,35 @@ _ALL = (
         "A file was still changing while we read it.",
         "Nothing to do if the upload is still running; otherwise send the file again.",
     ),
+    # --- a school's own test, in which nothing is loaded --------------------------------------------------
+    Message(
+        "TEST_FEED_MISSING",
+        Level.WARNING,
+        Owner.SCHOOL,
+        "Files that every delivery needs were not among those of the test.",
+        "Nothing to do when you test single files; rows that refer to records of the others may be left out.",
+    ),
+    Message(
+        "TEST_FILE_LEFT_OUT",
+        Level.WARNING,
+        Owner.SCHOOL,
+        "A file of the test was not read: its name is not one of those agreed upon, or it is of another day.",
+        "Compare the name with the guide, and test one export at a time; tell us if the file has to be read.",
+    ),
+    Message(
+        "TEST_NOT_MARKED",
+        Level.WARNING,
+        Owner.SCHOOL,
+        "The file that says that a delivery is complete was not among the files of the test, or not the last.",
+        "Nothing to do for a test; in a real delivery upload it last, we wait for it.",
+    ),
+    Message(
+        "TEST_OLDER",
+        Level.WARNING,
+        Owner.SCHOOL,
+        "The files of the test are of an earlier day than the delivery that is loaded.",
+        "Nothing to do for a test; a real delivery of that day would be left out.",
+    ),
     # --- holds ------------------------------------------------------------------------------------------
     Message(
         "FILE_PERHAPS_CUT",
@@ -610,6 +639,14 @@ _ALL = (
         "REPORT_LOST",
         "The delivery was loaded, but the report for the school was not written.",
         "Clear the task report; nothing is loaded twice.",
+    ),
+    Message(
+        "MAIL_NOT_SENT",
+        Level.WARNING,
+        Owner.ON_CALL,
+        "The school's contacts could not be told by mail; the run itself is not touched by that.",
+        "Check the connection smtp_default and the addresses under `contacts`, and tell the school yourself "
+        "this time: its report lies in the outbox.",
     ),
     # --- many clients at once ----------------------------------------------------------------------------
     _system(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from etl_lib.config.entity import Entity
 from etl_lib.config.project import Project, ResolvedMapping
-from etl_lib.errors import EtlError, Fault, FixTheSetup, NotReceived, Paused
+from etl_lib.errors import EtlError, Fault, FixTheSetup, NotReceived, Paused, TryAgain
 from etl_lib.manifest import Extracted, Transformed, Validated, manifest_key
 from etl_lib.metrics.archived import (
     KnownDelivery,
@@ -35,7 +35,7 @@ from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.snapshots import last_snapshots
 from etl_lib.metrics.status import RunStatus
 from etl_lib.metrics.words import dry_run_sentence
-from etl_lib.report import Outcome, report, status_of
+from etl_lib.report import Outcome, Reply, report, status_of
 from etl_lib.report.question import Question
 from etl_lib.run import Progress, Run
 from etl_lib.storage import Storage, disk_full
@@ -50,6 +50,7 @@ STAGES = ("extract", "validate", "transform", "load")
 _FROZEN = "mapping.json"
 _BEGUN = "begun"
 _PROGRESS_S = 1.0  # a stage writes its progress at most once in so many seconds
+_PLAIN = Reply()
 M = TypeVar("M", Extracted, Validated, Transformed)
 
 
@@ -101,7 +102,8 @@ def do_extract(
         except NotReceived:
             refuse_on_day_off(resolved, source, current, waited)
             raise
-        ledger.describe(extracted.delivery)
+        if run.kind != "test":  # which is no delivery
+            ledger.describe(extracted.delivery)
         fault = nothing_new(extracted)
         if fault and not run.wishes.dry_run and extracted.resolved.mapping.all_full:
             settle_identical(run.database_url, run, extracted.delivery)
@@ -270,8 +272,11 @@ def end_hold(run: Run) -> None:
     ledger.end_stage(run, "load", RunStatus.REFUSED)
 
 
-def do_report(run: Run) -> Outcome:
-    """Say what became of the run, from what its stages have recorded."""
+def do_report(run: Run, reply: Reply = _PLAIN) -> Outcome:
+    """Say what became of the run, from what its stages have recorded; to the school as `reply` says."""
+    resolved = None
+    if run.workspace.exists(_FROZEN):
+        resolved = ResolvedMapping.model_validate_json(run.workspace.read_bytes(_FROZEN))
     return report(
         run,
         Ledger(run.database_url).stopped_by(run),
@@ -279,17 +284,20 @@ def do_report(run: Run) -> Outcome:
         _remembered(run, Validated, "validate"),
         _remembered(run, Transformed, "transform"),
         planned_by(run.database_url, run) if run.wishes.dry_run else None,
+        resolved,
+        reply,
     )
 
 
 def run_all(
     run: Run, project: Project, resolve: Callable[[], ResolvedMapping], source: Source | None,
-    keys: Callable[[], PgpKeys], archives: Sequence[Storage] = (),
+    keys: Callable[[], PgpKeys], archives: Sequence[Storage] = (), reply: Reply = _PLAIN,
 ) -> tuple[Outcome, Plan | None]:  # fmt: skip
     """The whole run in this process; gives its outcome and, when it came to a plan, the plan.
 
-    Without a source the delivery comes out of the archive, or one of `archives`.
-    An EtlError of a stage is in the outcome; raised is only what happens before the run is recorded.
+    Without a source the delivery comes out of the archive, or one of `archives`. An EtlError of a stage
+    is in the outcome; raised is only what happens before the run is recorded, and TryAgain of a school's
+    test: its run stays open, for it is tried again.
     """
     begin(run, project.environment_name, project.entities)
     plan: Plan | None = None
@@ -302,12 +310,14 @@ def run_all(
             do_validate(run)
             do_transform(run)
             plan = do_load(run)
-    except EtlError:
+    except EtlError as error:
+        if run.kind == "test" and isinstance(error, TryAgain):
+            raise
         plan = None
     except Exception:
-        do_report(run)
+        do_report(run, reply)
         raise
-    return do_report(run), plan
+    return do_report(run, reply), plan
 
 
 @contextmanager

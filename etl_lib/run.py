@@ -10,7 +10,7 @@ from typing import Literal
 
 from etl_lib.storage import Storage
 
-Kind = Literal["load", "undo", "reconcile"]
+Kind = Literal["load", "undo", "reconcile", "test"]  # test: of a school's own, see school_test
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,16 @@ class Storage:
                 paths = [f"{bucket}/{o['Key']}" for page in found for o in page.get("Contents", ())]
         return sorted(p.removeprefix(f"{self.root}/") for p in paths if not _is_part(p))
 
+    def holds_files(self) -> bool:
+        """Whether anything lies here; in a bucket the empty object that shows the folder is nothing."""
+        if self.is_local:
+            return bool(self.keys())
+        bucket, _, folder = self.root.partition("/")
+        asked = {"Bucket": bucket, "Prefix": f"{folder}/", "MaxKeys": 2}
+        with _answering(self.root):
+            found = self.client.list_objects_v2(**asked).get("Contents", ())
+        return any(one["Key"] != f"{folder}/" for one in found)
+
     @contextmanager
     def reading(self, key: str) -> Iterator[pa.NativeFile]:
         """The object opened for reading at any place."""
@@ -172,6 +182,30 @@ class Storage:
         """Bucket and the object's whole key in it."""
         bucket, _, name = self._path(key).partition("/")
         return bucket, name
+
+
+@dataclass(frozen=True)
+class Draft(Storage):
+    """A storage that also reads what `below` holds; whatever is written or deleted stays in itself."""
+
+    below: Storage | None = None
+
+    @classmethod
+    def over(cls, below: Storage, own: Storage) -> Draft:
+        """What is written over `below` goes to `own`."""
+        return cls(own.root, own.client, below)
+
+    def size_bytes(self, key: str) -> int | None:
+        """See Storage."""
+        own = super().size_bytes(key)
+        return own if own is not None or self.below is None else self.below.size_bytes(key)
+
+    @contextmanager
+    def reading(self, key: str) -> Iterator[pa.NativeFile]:
+        """See Storage."""
+        is_own = super().size_bytes(key) is not None or self.below is None
+        with super().reading(key) if is_own else self.below.reading(key) as stream:  # type: ignore[union-attr]
+            yield stream
 
 
 @contextmanager

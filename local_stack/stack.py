@@ -54,7 +54,7 @@ class Stack:
         state = self.home / "state"
         self.postgres = PostgresServer(self.home / "postgres")
         self.objects = ObjectStore(objects, state)
-        self.sftp = SftpServer("clients", roots, self.clients, state, ("inbox", "outbox"))
+        self.sftp = SftpServer("clients", roots, self.clients, state, ("inbox/test", "outbox"))
         self.schools = SftpServer(
             "schools", self.home / "school_sftp", self.school_servers, state, ("outgoing",)
         )

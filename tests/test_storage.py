@@ -1,4 +1,4 @@
-"""What processes that were killed leave behind, and what a full disk is called."""
+"""What processes that were killed leave behind, what a full disk is called, what is written over another storage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from etl_lib.errors import TryAgain
-from etl_lib.storage import Storage, scratch_folder
+from etl_lib.storage import Draft, Storage, scratch_folder
 
 REPO = Path(__file__).parents[1]
 _DIES_AT_WORK = """
@@ -77,3 +77,17 @@ def test_a_full_disk_is_said_to_be_full(place: Path) -> None:
     assert [fault.code for fault in caught.value.faults] == ["DISK_FULL"]
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOSPC
+
+
+def test_a_draft_reads_what_is_below_and_writes_and_deletes_nothing_there(tmp_path: Path) -> None:
+    below, own = Storage.local(tmp_path / "below"), Storage.local(tmp_path / "own")
+    for key in ("kept", "changed"):
+        below.write_bytes(key, b"old")
+    draft = Draft.over(below, own)
+    draft.write_bytes("changed", b"newer")
+    draft.delete("kept")
+    assert (draft.read_bytes("kept"), draft.read_bytes("changed")) == (b"old", b"newer")
+    assert (draft.size_bytes("changed"), draft.exists("neither")) == (5, False)
+    assert [below.read_bytes(key) for key in ("kept", "changed")] == [b"old", b"old"]
+    with pytest.raises(FileNotFoundError):
+        draft.read_bytes("neither")

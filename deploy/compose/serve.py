@@ -43,7 +43,7 @@ def main() -> None:
         command += ["--cache-dir", str(asked.state)]
         command += [
             "--auth-proxy",
-            f"{sys.executable} -I {_LOGIN} {asked.keys} {clients} inbox outbox",
+            f"{sys.executable} -I {_LOGIN} {asked.keys} {clients} inbox inbox/test outbox",
         ]
     os.execv(command[0], command)  # noqa: S606
 

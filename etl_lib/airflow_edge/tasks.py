@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException, TaskA
 from etl_lib.airflow_edge.awaiting import APPROVE, REFUSE
 from etl_lib.airflow_edge.connections import pgp_keys_of, source_of
 from etl_lib.airflow_edge.endings import airflow_outcome
+from etl_lib.airflow_edge.post import post_of
 from etl_lib.airflow_edge.runs import run_of
 from etl_lib.airflow_edge.waiting import DeliveryTrigger, wait_of
 from etl_lib.config.project import Project
@@ -224,9 +225,10 @@ class ReportOperator(ClientOperator):
     def execute(self, context: Context) -> None:
         """Report."""
         from etl_lib.pipeline import do_report, end_hold
+        from etl_lib.report import Reply
 
         with airflow_outcome():
             run = run_of(context, self.client_id, self.include)
             end_hold(run)
-            outcome = do_report(run)
+            outcome = do_report(run, Reply(post_of(Project.load(Path(self.include)))))
             self.log.info("%s: %s", outcome.status, outcome.sentence)

@@ -61,7 +61,7 @@ def guide(
 
 
 def _check(found: list[tuple[Fault, list[str]]], checked: int) -> None:
-    from etl_lib.onboarding.guide.words import faults_of_languages
+    from etl_lib.config.words import faults_of_languages
 
     if faults := faults_of_languages(Project.load()):
         raise FixTheMapping(faults)

@@ -24,6 +24,7 @@ from etl_lib.cli.retire import retire
 from etl_lib.cli.roles import roles
 from etl_lib.cli.run import run
 from etl_lib.cli.test import test
+from etl_lib.cli.test_drop import test_drop
 from etl_lib.cli.trace import trace
 from etl_lib.cli.undo import undo
 from etl_lib.errors import EtlError, FixTheSetup
@@ -44,6 +45,7 @@ app.command()(docs)
 app.command()(migrate)
 app.command()(run)
 app.command()(replay)
+app.command()(test_drop)
 app.command()(read)
 app.command()(trace)
 app.command()(undo)

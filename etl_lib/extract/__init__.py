@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         SftpSource,
         Source,
     )
+    from etl_lib.extract.trial import Trial, trial_of
 
 __all__ = [
     "Archived",
@@ -27,11 +28,13 @@ __all__ = [
     "SftpSource",
     "Sighting",
     "Source",
+    "Trial",
     "anything_new",
     "extract",
     "keys_of_environment",
     "look",
     "recall",
+    "trial_of",
 ]
 
 # Imported when they are asked for: who only reads a file does not start with what fetching one needs.
@@ -46,11 +49,13 @@ _HOMES = {
     "SftpSource": "sources",
     "Sighting": "delivery",
     "Source": "sources",
+    "Trial": "trial",
     "anything_new": "delivery",
     "extract": "delivery",
     "keys_of_environment": "pgp",
     "look": "delivery",
     "recall": "archived",
+    "trial_of": "trial",
 }
 
 

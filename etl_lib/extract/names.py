@@ -19,6 +19,7 @@ _UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_SHOWN = 80
+TEST_FOLDER = "test"  # in each inbox: files that are checked and answered, never loaded
 
 
 def is_passed_over(name: str) -> bool:

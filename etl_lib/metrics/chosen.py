@@ -54,7 +54,7 @@ LEFT JOIN LATERAL (SELECT x.run_seq, x.status FROM etl.run x
                      AND (x.ended_at IS NULL OR x.status = ANY (%(green)s))
                      AND NOT EXISTS (SELECT FROM etl.load l WHERE l.run_seq = x.run_seq AND l.only_rejects)
                    ORDER BY x.started_at DESC LIMIT 1) next ON true
-WHERE r.client_id = ANY (%(clients)s) AND r.ended_at >= %(since)s
+WHERE r.client_id = ANY (%(clients)s) AND r.ended_at >= %(since)s AND r.kind <> 'test'
   AND (r.status = ANY (%(statuses)s) OR %(code)s = %(loaded)s)
   AND (%(code)s = '' OR %(code)s = ANY (said.codes))
 ORDER BY r.client_id, r.started_at

@@ -28,8 +28,8 @@ class AirflowRun:
     why: str = ""
 
 
-# Runs that Airflow does not know as runs of the client's DAG: of `etl run`, and of the weekly reconcile.
-_OWN = "run_id ~ '^(cli|reconcile)__'"
+# Runs that Airflow does not know as runs of the client's DAG: of `etl run`, the weekly reconcile, schools' tests.
+_OWN = "run_id ~ '^(cli|reconcile|test)__'"
 
 
 def open_runs(url: str) -> list[RunKey]:

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS etl.run (
     dag_id       text        NOT NULL,
     run_id       text        NOT NULL,
     environment  text        NOT NULL,
-    kind         text        NOT NULL DEFAULT 'load', -- or undo, reconcile
+    kind         text        NOT NULL DEFAULT 'load', -- or undo, reconcile, test
     status       text        NOT NULL,
     delivery_seq bigint,
     dry_run      boolean     NOT NULL DEFAULT false,
@@ -234,8 +234,11 @@ CREATE TABLE IF NOT EXISTS etl.act (
     by        text        NOT NULL,
     at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     text      text        NOT NULL DEFAULT '',
-    until_at  timestamptz
+    until_at  timestamptz,
+    about     text -- what is done once: a second act of the client about the same is none
 );
+ALTER TABLE etl.act ADD COLUMN IF NOT EXISTS about text; -- older databases
+CREATE UNIQUE INDEX IF NOT EXISTS act_once ON etl.act (client_id, about);
 CREATE INDEX IF NOT EXISTS act_client ON etl.act (client_id, at DESC);
 
 -- Acts on many clients at once: what was ordered and shown to whom, and what became of each item of it.

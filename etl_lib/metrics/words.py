@@ -36,9 +36,10 @@ def undone_sentence(by: int | None = None) -> str:
     return f"Undone{f' by run {by}' if by else ''}: what it had changed was put back."
 
 
-def dry_run_sentence(planned: Loaded | None, faults: Sequence[Fault]) -> str:
+def dry_run_sentence(
+    planned: Loaded | None, faults: Sequence[Fault], opening: str = "Dry run, nothing was changed."
+) -> str:
     """What a dry run would have done, and which limits it would have exceeded."""
-    opening = "Dry run, nothing was changed."
     if planned is None:
         return " ".join([opening, *dict.fromkeys(fault.text for fault in faults[:3])])
     if planned.said:

@@ -25,13 +25,15 @@ def delivery_name(delivery: Delivery) -> str:
 
 def write_reports(
     outbox: Storage, client: str, name: str, sentence: str, rejects: Iterable[RejectedRow],
-    counts: Sequence[Counts], faults: Sequence[Fault] = (),
+    counts: Sequence[Counts], faults: Sequence[Fault] = (), what: str = "delivery",
+    files: Sequence[str] = (),
 ) -> tuple[str, ...]:  # fmt: skip
     """Put `<name>_rejected.csv` (when any row was rejected) and `<name>_summary.txt`; gives their names.
 
     The CSV holds file, line, the row's own key, column, code, reason and remedy; no other value.
     Rows stand once per fault, in the order of the files. The summary says what became of the
-    delivery, of each feed, and what the school can do about `faults`.
+    delivery, of each feed, and what the school can do about `faults`; `what` was sent, and, where that
+    is worth a line, as what its `files` were read.
     """
     rows = sorted(set(rejects), key=lambda row: (row[0], row[1], row[3] or "", row[4]))
     written = []
@@ -43,7 +45,9 @@ def write_reports(
         written.append(f"{name}_rejected.csv")
         outbox.write_bytes(written[-1], b"\xef\xbb\xbf" + buffer.getvalue().encode())
     written.append(f"{name}_summary.txt")
-    lines = [f"{client}: delivery {name}", "", sentence, *_steps(faults), "", *map(_line, counts)]
+    lines = [f"{client}: {what} {name}", "", sentence, *_steps(dict.fromkeys(faults))]
+    lines += ["", *files] if files else []
+    lines += ["", *map(_line, counts)]
     if rows:
         lines += ["", f"The rows to mend are listed in {name}_rejected.csv, each with its line."]
     outbox.write_bytes(written[-1], ("\n".join(lines).strip() + "\n").encode())
@@ -65,7 +69,7 @@ def inert(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA_START) else cell
 
 
-def _steps(faults: Sequence[Fault]) -> Iterator[str]:
+def _steps(faults: Iterable[Fault]) -> Iterator[str]:
     """What the school can do; faults that others mend are theirs."""
     for fault in faults:
         if fault.message.owner is Owner.SCHOOL:

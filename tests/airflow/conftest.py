@@ -18,6 +18,7 @@ from local_stack.airflow_api import AirflowApi
 from local_stack.browser import chromium
 from local_stack.sftp_client import upload
 from local_stack.stack import Stack
+from tests.mail import MailServer, mail_server
 
 GOOD, BROKEN, SILENT, KILLED = "lakeside", "broken_school", "silent_school", "killed_school"
 PATIENT = "patient_school"  # waits for files longer than a test
@@ -35,6 +36,7 @@ class RunningAirflow:
     project: Path
     samples: Path
     api: AirflowApi
+    mail: MailServer
 
     def deliver(self, night: str, client_id: str = GOOD) -> None:
         """Upload the good school's night into a client's folder, with the client's own key."""
@@ -120,10 +122,17 @@ def airflow(
     stack.more_environ["ETL_INCLUDE"] = str(
         project / "include"
     )  # the view reads the mappings as well
-    with stack:
-        assert stack.airflow is not None
-        entities = Project(project / "include", "development").entities
-        migrate_if_needed(stack.etl_database_url, entities)
-        api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
-        api.wait_for_dags(set(SCHOOLS))
-        yield RunningAirflow(stack, project, repo / "include" / "samples", api)
+    with mail_server() as mail:
+        stack.more_environ["AIRFLOW_CONN_SMTP_DEFAULT"] = mail.connection
+        with stack:
+            yield _ready(stack, project, repo, mail)
+
+
+def _ready(stack: Stack, project: Path, repo: Path, mail: MailServer) -> RunningAirflow:
+    """Airflow knows all schools."""
+    assert stack.airflow is not None
+    entities = Project(project / "include", "development").entities
+    migrate_if_needed(stack.etl_database_url, entities)
+    api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
+    api.wait_for_dags(set(SCHOOLS))
+    return RunningAirflow(stack, project, repo / "include" / "samples", api, mail)

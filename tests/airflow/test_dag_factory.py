@@ -19,6 +19,7 @@ from airflow.sdk import DAG
 found = runpy.run_path(sys.argv[1])
 heavy = ("pandas", "pyarrow", "great_expectations", "boto3", "paramiko", "psycopg")
 dags = {k: v for k, v in found.items() if isinstance(v, DAG)}
+listed = lambda given: given if isinstance(given, list) else []
 print(json.dumps({
     "heavy": [m for m in heavy if m in sys.modules],
     "dags": {
@@ -28,7 +29,7 @@ print(json.dumps({
             "schedule": str(d.timetable.expression) + str(d.timetable.timezone) if d.schedule else None,
             "access": repr(d.access_control), "start": str(d.start_date),
             "params": sorted(d.params), "asked": [sorted(t.params) for t in d.tasks],
-            "clients": list(getattr(getattr(d.tasks[-1], "expand_input", None), "value", {}).get("client_id", [])),
+            "clients": listed(getattr(getattr(d.tasks[-1], "expand_input", None), "value", {}).get("client_id")),
             "at_once": d.tasks[-1].max_active_tis_per_dag,
             "name": d.dag_display_name, "tags": sorted(d.tags), "doc": d.doc_md,
             "active": d.max_active_runs,
@@ -76,7 +77,7 @@ def test_every_mapping_is_one_dag_of_four_stages_and_a_report(project: Path) -> 
         ]  # what the form of an answer asks, and no more
 
 
-@pytest.mark.parametrize("name", ["integrations", "reconcile"])
+@pytest.mark.parametrize("name", ["integrations", "reconcile", "test_drops"])
 def test_parsing_imports_nothing_heavy(project: Path, name: str) -> None:
     assert parse(project, name)["heavy"] == []
 
@@ -89,6 +90,15 @@ def test_the_weekly_upkeep_is_one_more_dag_that_compares_every_client_a_few_at_a
     assert name == "dag" and sorted(dag["tasks"]) == ["expire_history", "reconcile"]
     assert dag["clients"] == list(clients)
     assert dag["active"] == 1 and 0 < dag["at_once"] < len(clients)
+
+
+def test_tests_are_looked_for_in_one_task_and_answered_in_one_for_each_client_that_has_any(
+    project: Path,
+) -> None:
+    [(name, dag)] = parse(project, "test_drops")["dags"].items()
+    assert name == "dag" and dag["tasks"] == ["look", "answer"]
+    assert dag["clients"] == []  # the look says whose
+    assert (dag["active"], dag["schedule"][:11], dag["retries"]) == (1, "*/5 * * * *", 0)
 
 
 def test_a_broken_mapping_keeps_its_dag_and_leaves_the_others_alone(project: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_role_that_was_taken_away_costs_no_dag_and_comes_back(fab: Fab) -> Non
             return found.fetchone() is not None
 
     RunningAirflow.wait_until(there, 60)
-    assert fab.dags(fab.everybody) == {*ALL, "weekly-upkeep"}
+    assert fab.dags(fab.everybody) == {*ALL, "weekly-upkeep", "test-drops"}
     assert fab.everybody.import_errors() == {}
 
 

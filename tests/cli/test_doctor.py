@@ -19,11 +19,12 @@ from local_stack.processes import Process, answers, free_port
 from local_stack.sftp_client import logged_in
 from local_stack.stack import SftpAccess
 from tests.cli.conftest import REPO, Etl
+from tests.mail import mail_server
 from tests.onboarding.served import Served, serving
 
 CHECKS = (
-    "connections", "database", "tables", "archive bucket", "schools' bucket", "mapping", "inbox",
-    "outbox", "SFTP access", "host key", "encryption", "schedule", "sample", "Airflow",
+    "connections", "database", "tables", "archive bucket", "schools' bucket", "mail", "mapping",
+    "contacts", "inbox", "outbox", "SFTP access", "host key", "encryption", "schedule", "sample", "Airflow",
 )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_all_is_right_and_nothing_is_left_behind(
     assert answer.code == 0, answer.out
     assert tuple(found(answer)) == CHECKS
     left_out = {check for check, (how, _) in found(answer).items() if how == "left out"}
-    assert left_out == {"encryption", "Airflow"}
+    assert left_out == {"mail", "encryption", "Airflow"}
     said = {f["check"]: f["said"] for f in answer.json["findings"]}
     assert "user lakeside with a key" in said["SFTP access"]
     assert f"port {served.sftp.port} shows SHA256:" in said["host key"]
@@ -91,6 +92,17 @@ def test_all_is_right_and_nothing_is_left_behind(
     table = healthy("doctor", "lakeside")
     assert table.code == 0
     assert "Nothing is wrong." in table.out and "sample" in table.out
+
+
+def test_the_mail_server_is_asked_and_an_absent_one_is_wrong(
+    healthy: Etl, no_sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mail_server() as mail:
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", mail.connection)
+        answer = healthy("doctor", "lakeside", "--json")
+        assert found(answer)["mail"] == ("ok", None)
+        assert found(answer)["contacts"] == ("ok", None)
+    assert wrong(healthy("doctor", "lakeside", "--json")) == {"mail": "MAIL_NOT_SENT"}
 
 
 def test_a_terminal_without_airflow_is_looked_at_as_far_as_it_goes(

@@ -97,7 +97,7 @@ def test_a_school_sees_its_own_folder_only_and_needs_its_own_key(stack: Stack, f
     upload(stack.client_access("lakeside"), files, "inbox")
     with logged_in(stack.client_access("metro")) as sftp:
         assert sorted(sftp.listdir(".")) == ["inbox", "outbox"]
-        assert sftp.listdir("inbox") == []
+        assert sftp.listdir("inbox") == ["test"]
         assert sorted(sftp.listdir("../../..")) == ["inbox", "outbox"]
         for path in (
             "../lakeside/inbox/a.csv",

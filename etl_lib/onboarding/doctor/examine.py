@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from etl_lib.airflow_edge import post
 from etl_lib.airflow_edge.seen import is_configured, seen_dags
 from etl_lib.config.environment import Place
 from etl_lib.config.project import Project, ResolvedMapping, faults_of_all
@@ -64,6 +65,7 @@ def examine(
     yield from go(
         "schools' bucket", partial(_bucket, reach, "schools' bucket", environment.client_folders)
     )
+    yield from go("mail", partial(_mail, reach))
     if client_id is None:
         yield from go("SFTP users", partial(_users, project))
         yield from go("mappings", partial(_mappings, project))
@@ -78,6 +80,7 @@ def examine(
         yield Finding.ok("mapping", f"{project.shown(project.mapping_path(client_id))} is {words}.")
 
     yield from go("mapping", mapping)
+    yield from go("contacts", partial(_contacts, resolved))
     yield from go("inbox", partial(_inbox, reach, client_id, resolved))
     yield from go("outbox", partial(_outbox, reach, client_id))
     access: list[Plan] = []
@@ -222,6 +225,16 @@ def _try_to_write(storage: Storage, folder: str, code: str) -> None:
         raise FixTheSetup.of(code, f"Nothing can be written to {storage.root}: {why}") from None
 
 
+def _mail(reach: Reach) -> Iterator[Finding]:
+    """Without the connection nothing is wrong: the schools look into their outbox."""
+    if not reach.has(post.CONN_ID) or not post.is_there():
+        text = f"there is no connection {post.CONN_ID}: schools are told of reports by nobody."
+        yield Finding.left_out("mail", text)
+        return
+    with post.connected() as (_, sender):
+        yield Finding.ok("mail", f"the mail server answers; schools are written to as {sender}.")
+
+
 def _users(project: Project) -> Iterator[Finding]:
     yield Finding.ok("SFTP users", f"{target_of(project, '').check()}.")
 
@@ -235,6 +248,16 @@ def _mappings(project: Project) -> Iterator[Finding]:
 
 
 # --- one client --------------------------------------------------------------------------------------------
+
+
+def _contacts(resolved: list[ResolvedMapping]) -> Iterator[Finding]:
+    if not resolved:
+        yield Finding.left_out("contacts", "the mapping has mistakes.")
+        return
+    if contacts := resolved[0].mapping.contacts:
+        yield Finding.ok("contacts", f"{', '.join(contacts)} are told of reports.")
+    else:
+        yield Finding.left_out("contacts", "the mapping names none: nobody is told of reports.")
 
 
 def _inbox(reach: Reach, client_id: str, resolved: list[ResolvedMapping]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from datetime import date
 from etl_lib.config.entity import Entity, EntityField
 from etl_lib.config.mapping import FILE_PART, ColumnRule, EntityFill, Feed
 from etl_lib.config.project import ResolvedMapping
+from etl_lib.config.words import Words
 from etl_lib.extract.reader.columns import Expected
 from etl_lib.onboarding.guide.blocks import code
 from etl_lib.onboarding.guide.example import (
@@ -19,7 +20,6 @@ from etl_lib.onboarding.guide.example import (
     written,
 )
 from etl_lib.onboarding.guide.invented import BEGINNINGS
-from etl_lib.onboarding.guide.words import Words
 
 _SHORT = 100  # a limit of length that nobody reaches is not worth a word
 

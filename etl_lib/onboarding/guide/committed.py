@@ -8,11 +8,11 @@ from pathlib import Path
 
 from etl_lib.config.environment import sftp_address
 from etl_lib.config.project import Project
+from etl_lib.config.words import Words
 from etl_lib.errors import Fault
 from etl_lib.onboarding.guide.blocks import Guide
 from etl_lib.onboarding.guide.content import Place, build
 from etl_lib.onboarding.guide.render import markdown
-from etl_lib.onboarding.guide.words import Words
 
 # Schools are told of the place to which they send in earnest.
 OF_SCHOOLS = "production"

@@ -10,6 +10,7 @@ from etl_lib.config.environment import SftpAddress
 from etl_lib.config.mapping import Feed, FileFormat
 from etl_lib.config.pauses import Pause
 from etl_lib.config.project import ResolvedMapping
+from etl_lib.config.words import SCHOOLS_CODES, Words
 from etl_lib.onboarding.guide.blocks import (
     Block,
     Bullets,
@@ -29,7 +30,6 @@ from etl_lib.onboarding.guide.example import (
     example_name,
     latest,
 )
-from etl_lib.onboarding.guide.words import SCHOOLS_CODES, Words
 from etl_lib.report.outbox import REJECTED_HEADER
 
 _RUN_WINSCP = (
@@ -73,7 +73,7 @@ class _Builder:
         blocks = (
             Heading(1, title), Text(self.say("lead", client=self.mapping.client), "lead"),
             *self._facts(), *self._start(), *self._files(), *self._feeds(), *self._when(),
-            *self._happens(), *self._report(), *self._access(), *self._test(), *self._upload(),
+            *self._happens(), *self._report(), *self._access(), *self._test(), *self._try(), *self._upload(),
             *self._schedule(), *self._ask(), *self._codes(),
             Text(self.say("made", client=self.mapping.client, client_id=code(self.mapping.client_id))),
         )  # fmt: skip
@@ -414,6 +414,7 @@ class _Builder:
             "FILE_COLUMN_UNKNOWN": any(feed.extra_columns == "refuse" for feed in feeds),
             "FILE_TOO_FEW_ROWS": any(feed.min_rows for feed in feeds),
             "ROW_WIDTH": any(feed.format.widths for feed in feeds),
+            "TEST_NOT_MARKED": self.mapping.delivery.marker is not None,
             "FILE_SIGNATURE": self.mapping.delivery.signed_by is not None,
             "EXPECTATION_NOT_MET": any(feed.expectations for feed in feeds),
             "EXPECTATION_FAILED": any(feed.expectations for feed in feeds),
@@ -535,6 +536,11 @@ class _Builder:
         problems = say.lines("access.test.problems", **given)
         yield Bullets(tuple(problems[:-1] if self.fetches else problems))
 
+    def _try(self) -> Iterator[Block]:
+        yield Heading(2, self.say("try.heading"), "try")
+        yield Text(self.say("try.intro"))
+        yield Bullets(tuple(self.say.lines("try.steps")))
+
     def _upload(self) -> Iterator[Block]:
         say = self.say
         yield Heading(2, say("upload.heading"), "upload")
@@ -566,7 +572,16 @@ def _anchor(feed_name: str) -> str:
 
 def _is_of_rows(shown: str) -> bool:
     return not shown.startswith(
-        ("FILE_", "TOO_", "NOT_RECEIVED", "NOTHING", "DELIVERY", "MANIFEST", "EXPECTATION_FAILED")
+        (
+            "FILE_",
+            "TEST_",
+            "TOO_",
+            "NOT_RECEIVED",
+            "NOTHING",
+            "DELIVERY",
+            "MANIFEST",
+            "EXPECTATION_FAILED",
+        )
     )
 
 

@@ -55,7 +55,7 @@ class KeyFolder:
     ) -> tuple[Step, ...]:
         user = f"user {wish.client_id}"
         if before is None:
-            made = "with the folders inbox and outbox, which its first login makes"
+            made = "with the folders inbox, inbox/test and outbox, which its first login makes"
             return (Step(user, Verb.MAKE, made),)
         steps = [Step(user, Verb.RIGHT)]
         if other:

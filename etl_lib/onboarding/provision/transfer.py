@@ -14,7 +14,7 @@ from etl_lib.onboarding.provision.keys import PublicKey, stored_keys
 from etl_lib.onboarding.provision.plan import Address, Plan, Step, Verb, Wish, settled
 from etl_lib.onboarding.provision.policy import as_text, session_policy
 
-_FOLDERS = ("inbox", "outbox")
+_FOLDERS = ("inbox", "inbox/test", "outbox")
 _BLOCKS = (
     "BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets",
 )  # fmt: skip

@@ -17,6 +17,7 @@ VIA_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
 
 OBJECTS = {
     "inbox": ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
+    "inbox/test": ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
     "outbox": ("s3:GetObject",),
 }
 ACTIONS = (
@@ -25,7 +26,7 @@ ACTIONS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("folder", ["inbox", "outbox"])
+@pytest.mark.parametrize("folder", ["inbox", "inbox/test", "outbox"])
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("name", ["", "students.csv", "test/students.csv"])
 def test_own_files(folder: str, action: str, name: str) -> None:

@@ -78,7 +78,9 @@ def test_a_user_is_shown_then_made_and_afterwards_there_is_nothing_to_do(
     assert allows(policy, "s3:PutObject", inbox)
     assert not allows(policy, "s3:PutObject", inbox.replace("inbox", "outbox"))
     assert not allows(policy, "s3:GetObject", inbox.replace("lakeside", "metro"))
-    assert account.folders() == ["clients/lakeside/inbox/", "clients/lakeside/outbox/"]
+    assert account.folders() == [
+        "clients/lakeside/inbox/", "clients/lakeside/inbox/test/", "clients/lakeside/outbox/"
+    ]  # fmt: skip
     assert blobs(account) == {blob(key)}
     for again in (wish, Wish("lakeside")):
         plan = account.target().plan(again)

@@ -37,7 +37,7 @@ export function Integration({ dagId = "" }: { dagId?: string }) {
   if (!data) return <Loading error={error} />;
   const { client, words } = data;
   const runs = [...data.runs, ...older.filter((run) => !data.runs.some((one) => one.run_id === run.run_id))];
-  const newest = runs[0];
+  const newest = runs.find((run) => !run.dry_run) ?? runs[0]; // a look, or a school's test, says nothing of the data
   const showOlder = async () => {
     const before = runs[runs.length - 1]?.started_at ?? "";
     const page = await call<{ runs: Run[]; next_before: string | null }>(`${clientPath(dagId)}/runs?before=${encodeURIComponent(before)}`);
