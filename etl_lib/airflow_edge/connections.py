@@ -55,8 +55,11 @@ def archive_of(project: Project, client_id: str) -> Storage:
     return bucket(place.conn_id, place.bucket).at("archive", client_id)
 
 
-def source_of(resolved: ResolvedMapping, project: Project) -> Source:
-    """The place of the client's files, through the hook of its connection."""
+def source_of(resolved: ResolvedMapping, bucket_name: str) -> Source:
+    """The place of the client's files, through the hook of its connection.
+
+    `bucket_name`: the environment's for client folders, where the mapping names none.
+    """
     from etl_lib.extract import LocalSource, S3Source, SftpSource
 
     place = resolved.mapping.source
@@ -68,7 +71,7 @@ def source_of(resolved: ResolvedMapping, project: Project) -> Source:
 
         hook = S3Hook(aws_conn_id=place.conn_id)
         client = _existing(hook.get_conn)
-        return S3Source(client, place.bucket or project.environment.client_folders.bucket, path)
+        return S3Source(client, place.bucket or bucket_name, path)
     from airflow.providers.sftp.hooks.sftp import SFTPHook
 
     _check_host_key(place.conn_id)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from etl_lib.airflow_edge.connections import source_of
-from etl_lib.config.project import Project, ResolvedMapping
+from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import TryAgain
 
 if TYPE_CHECKING:
@@ -31,16 +30,17 @@ def wait_of(context: Context, resolved: ResolvedMapping) -> Wait:
 class DeliveryTrigger(BaseTrigger):
     """Looks at a client's files until they are a whole delivery that lies still, or time is up.
 
-    `loaded`: the delivery that is loaded, as JSON; a newer one is waited for.
+    `bucket`: of the environment, for a mapping that names none. `loaded`: the delivery that is loaded, as
+    JSON; a newer one is waited for. No file is read: the task may have run on another machine.
     """
 
-    def __init__(self, resolved: str, include: str, until: str, loaded: str | None = None) -> None:
+    def __init__(self, resolved: str, bucket: str, until: str, loaded: str | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.resolved, self.include, self.until, self.loaded = resolved, include, until, loaded
+        self.resolved, self.bucket, self.until, self.loaded = resolved, bucket, until, loaded
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """For the triggerer: the mapping as JSON, since the files may change meanwhile."""
-        names = ("resolved", "include", "until", "loaded")
+        names = ("resolved", "bucket", "until", "loaded")
         values = {name: getattr(self, name) for name in names}
         return f"{__name__}.{type(self).__name__}", values
 
@@ -67,7 +67,6 @@ class DeliveryTrigger(BaseTrigger):
         before = Sighting.model_validate_json(previous) if previous else None
         loaded = Known.model_validate_json(self.loaded) if self.loaded else None
         try:
-            project = Project.load(Path(self.include))
-            return look(resolved, source_of(resolved, project), before, loaded)
+            return look(resolved, source_of(resolved, self.bucket), before, loaded)
         except TryAgain:
             return None  # the place may answer again before the deadline

@@ -94,7 +94,7 @@ def test_the_trigger_fires_for_newer_files_and_not_for_those_that_are_loaded(
 
     async def waited(given: Known | None, new_files: bool) -> float:
         first = tasks.DeliveryTrigger(
-            resolved=resolved(include).model_dump_json(by_alias=True), include=str(include),
+            resolved=resolved(include).model_dump_json(by_alias=True), bucket="b",
             until=(datetime.now(UTC) + timedelta(seconds=3)).isoformat(),
             loaded=given.model_dump_json() if given else None,
         )  # fmt: skip
