@@ -35,7 +35,13 @@ class Redis:
         settings = self.home / "redis.conf"
         settings.unlink(missing_ok=True)
         # in a file that only its owner reads: arguments are seen by every user of the machine
-        lines = (f"port {self.port}", "bind 127.0.0.1", f"requirepass {self.password}", 'save ""', f"dir {self.home}")  # fmt: skip
+        lines = (
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"requirepass {self.password}",
+            'save ""',
+            f"dir {self.home}",
+        )
         secret(settings, "\n".join(lines).encode())
         self.process = Process.start(
             "Redis", [program, str(settings)], self.home / "redis.log", dict(os.environ)
