@@ -211,3 +211,28 @@ def test_a_wrong_secret_is_refused_by_the_bucket(
     with pytest.raises(FixTheSetup) as caught:
         S3Source(client, CLIENTS_BUCKET, "clients/lakeside/inbox").list()
     assert "refuses us" in str(caught.value)
+
+
+def test_those_who_wait_look_through_one_client(
+    stack: Stack, connections: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from etl_lib.airflow_edge.waiting import DeliveryTrigger
+
+    made = []
+    real = S3Hook.get_conn
+
+    def counted(hook: S3Hook) -> object:
+        made.append(hook.aws_conn_id)
+        return real(hook)
+
+    connections.setattr(S3Hook, "get_conn", counted)
+    project = Project(REPO / "include", "development")
+    for client_id in ("lakeside", "metro", "lakeside"):
+        resolved = project.resolve(client_id)
+        until = "2099-01-01T00:00:00+00:00"
+        trigger = DeliveryTrigger(resolved.model_dump_json(by_alias=True), CLIENTS_BUCKET, until)
+        sighting = trigger._look(resolved, None)
+        assert sighting is not None and not sighting.whole
+    assert made == ["etl_clients"]
