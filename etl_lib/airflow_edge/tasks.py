@@ -15,7 +15,7 @@ from etl_lib.airflow_edge.awaiting import APPROVE, REFUSE
 from etl_lib.airflow_edge.connections import pgp_keys_of, source_of
 from etl_lib.airflow_edge.endings import airflow_outcome
 from etl_lib.airflow_edge.runs import run_of
-from etl_lib.airflow_edge.waiting import DeliveryTrigger, wait_of
+from etl_lib.airflow_edge.waiting import DeliveryTrigger, for_looking, wait_of
 from etl_lib.config.project import Project
 from etl_lib.errors import NeedsApproval
 
@@ -107,7 +107,7 @@ class ExtractOperator(ClientOperator):
                 Ledger(run.database_url).wait(run, "extract", waits.words, waits.expected_at)
                 self.defer(
                     trigger=DeliveryTrigger(
-                        resolved=resolved.model_dump_json(by_alias=True),
+                        resolved=for_looking(resolved),
                         bucket=inboxes,
                         until=waits.until.isoformat(),
                         loaded=loaded.model_dump_json() if loaded else None,
