@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from airflow.configuration import conf
+from airflow.sdk import get_parsing_context
 
 from etl_lib.config.room import Resources
 
@@ -19,14 +20,18 @@ def of_heavy_tasks(pool: str | None, resources: Resources) -> dict[str, Any]:
     the size, so they wait for no slot of the pool and get the pod of the template.
     """
     found: dict[str, Any] = {"pool": pool} if pool else {}
-    if (resources.cpu or resources.memory) and runs_on_kubernetes():
+    if (resources.cpu or resources.memory) and makes_pods():
         found["executor_config"] = {"pod_override": pod_override(resources)}
     return found
 
 
-def runs_on_kubernetes() -> bool:
-    """Whether an executor of this Airflow makes pods; only then is Kubernetes' client imported (0.5 s)."""
-    return "KubernetesExecutor" in conf.get("core", "executor", fallback="")
+def makes_pods() -> bool:
+    """Whether this process parses for an executor that makes pods; only then is Kubernetes' client imported.
+
+    A task's own process, which builds its one DAG, is in its pod already: it saves the 0.3 CPU s.
+    """
+    on_kubernetes = "KubernetesExecutor" in conf.get("core", "executor", fallback="")
+    return on_kubernetes and get_parsing_context().dag_id is None
 
 
 @cache

@@ -59,13 +59,14 @@ def project(tmp_path: Path, repo: Path) -> Path:
     return tmp_path
 
 
-def parsed(project: Path, executor: str, *more: str) -> dict[str, Any]:
+def parsed(project: Path, executor: str, *more: str, task_of: str = "") -> dict[str, Any]:
     """The school's DAG in a process of its own, under an executor."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PODS, str(project / "dags" / "integrations.py"), *more],
         stdout=subprocess.PIPE, text=True, check=True,
         env={**os.environ, "AIRFLOW_HOME": str(project / "airflow"), "ETL_ENVIRONMENT": "development",
-             "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__EXECUTOR": executor},
+             "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__EXECUTOR": executor,
+             **({"_AIRFLOW_PARSING_CONTEXT_DAG_ID": task_of} if task_of else {})},
     )  # fmt: skip
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -104,6 +105,11 @@ def test_under_kubernetes_a_heavy_task_gets_a_pod_of_the_schools_resources(
         assert spec["securityContext"]["runAsNonRoot"] is True
         mounts = {one["name"] for one in container["volumeMounts"]}
         assert {"home", "bundles", "scratch"} <= mounts == {one["name"] for one in spec["volumes"]}
+
+
+def test_a_tasks_own_process_is_in_its_pod_already(project: Path) -> None:
+    found = parsed(project, "KubernetesExecutor", task_of="lakeside")
+    assert not found["imported"] and not any(one["config"] for one in found["tasks"].values())
 
 
 def test_the_pod_template_says_nothing_that_kubernetes_does_not_know(repo: Path) -> None:
