@@ -153,7 +153,7 @@ _OF_RUNS = (
     "client_id", "run_seq", "first_run_seq", "change_seq", "delivery_seq", "first_seen_at", "last_changed_at",
 )  # fmt: skip
 _STATE = """
-    SELECT md5(coalesce(string_agg((to_jsonb(t) - %s)::text, '/' ORDER BY {entity}_id), ''))
+    SELECT md5(coalesce(string_agg((to_jsonb(t) - %s::text[])::text, '/' ORDER BY {entity}_id), ''))
     FROM core.{entity} AS t WHERE client_id = %s
 """
 
