@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-load bench-fleet bench-pollock bench-corpora bench-onboarding bench-connecting lock schemas clean help
+.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-load bench-fleet bench-scaling bench-pollock bench-corpora bench-onboarding bench-connecting lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ bench-load: $(VENV)/.ready  ## whole loads against COPY + MERGE, dlt, sling and 
 
 bench-fleet: $(VENV)/.ready $(VIEW)  ## 500 mappings in a running Airflow (takes an hour)
 	$(BIN)/python -m benchmarks.fleet $(ARGS)
+
+bench-scaling: $(VENV)/.ready $(VIEW)  ## a night on one and two Celery workers, and one lost; needs redis-server (half an hour)
+	$(BIN)/python -m benchmarks.scaling $(ARGS)
 
 bench-pollock: $(VENV)/.ready  ## the reader and its peers on broken files: CHECKOUT=folder of Pollock
 	$(BIN)/python -m benchmarks.pollock --checkout "$(CHECKOUT)" $(ARGS)

@@ -113,9 +113,9 @@ def _measured(folder: Path, clients: int, nights: int) -> list[Figure]:
         figures: list[Figure] = []
         lasting = {}
         for part in sorted({max(1, nights // 10), nights}):
-            _fill(url, ids, part)
+            fill(url, ids, part)
             api = AirflowApi(airflow.url, "viewer0", _PASSWORD).client()
-            lasting[part] = _times_ms(api, ["/clients"] * 60, pause_s=1.05)
+            lasting[part] = times_ms(api, ["/clients"] * 60, pause_s=1.05)
         figures.append(_p95("List, made anew (500 clients)", lasting[nights], LIST_MS))
         short, whole = (statistics.median(times) for times in lasting.values())
         figures.append(
@@ -127,15 +127,15 @@ def _measured(folder: Path, clients: int, nights: int) -> list[Figure]:
             )
         )
         figures.append(
-            _p95("List, asked again within the second", _times_ms(api, ["/clients"] * 60), LIST_MS)
+            _p95("List, asked again within the second", times_ms(api, ["/clients"] * 60), LIST_MS)
         )
         chosen = ids[:: max(1, clients // 100)]
         figures.append(
-            _p95("Client", _times_ms(api, [f"/clients/{one}" for one in chosen]), PAGE_MS)
+            _p95("Client", times_ms(api, [f"/clients/{one}" for one in chosen]), PAGE_MS)
         )
         runs = [f"/clients/{one}/run?run_id={_a_run(url, one)}" for one in chosen]
-        figures.append(_p95("Run", _times_ms(api, runs), PAGE_MS))
-        figures.append(_p95("Days of the chart", _times_ms(api, ["/days"] * 60), LIST_MS))
+        figures.append(_p95("Run", times_ms(api, runs), PAGE_MS))
+        figures.append(_p95("Days of the chart", times_ms(api, ["/days"] * 60), LIST_MS))
         figures += _interactive(airflow.url)
         figures += _watched(airflow.url, url)
     return figures
@@ -160,7 +160,8 @@ def _bundle(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _fill(url: str, ids: list[str], nights: int) -> None:
+def fill(url: str, ids: list[str], nights: int) -> None:
+    """Give every client so many nights of history, in place of what was there."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "TRUNCATE etl.run, etl.delivery, etl.feed_state, etl.rejected_row, etl.load CASCADE"
@@ -185,7 +186,8 @@ def _a_run(url: str, client_id: str) -> str:
     return str(row[0])
 
 
-def _times_ms(api: httpx.Client, paths: list[str], pause_s: float = 0) -> list[float]:
+def times_ms(api: httpx.Client, paths: list[str], pause_s: float = 0) -> list[float]:
+    """Milliseconds of single requests to the view's API, one after another."""
     found = []
     api.get(f"/integrations/api{paths[0]}").raise_for_status()
     for path in paths:

@@ -573,6 +573,11 @@ _ALL = (
         "Create the connection in Airflow or set the variable; the message names it.",
     ),
     _system(
+        "SNAPSHOT_MISSING",
+        "A worker does not have the mappings with which the run began, and the bucket has not kept them.",
+        "Start a new run; see docs/scaling.md for how snapshots reach the workers.",
+    ),
+    _system(
         "CONNECTION_UNSAFE",
         "A connection would trust any server that answers in the school's place.",
         "Ask the school for its server's host key and put it into the connection.",

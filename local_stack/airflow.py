@@ -1,4 +1,4 @@
-"""Airflow's four processes with PostgreSQL metadata and the LocalExecutor, configured for one machine."""
+"""Airflow's processes with PostgreSQL metadata, configured for one machine: LocalExecutor, or Celery workers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from local_stack.broker import Redis
 from local_stack.objects import secret
 from local_stack.postgres import PostgresServer
 from local_stack.processes import Process, StackError, free_port
@@ -24,11 +25,35 @@ _FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 _START_LIMIT_S = 150
 
 
+# A worker that is lost says nothing: its tasks are repeated when they have been silent for so long. Airflow's
+# 300 s made a lost worker's schools wait five minutes; an api-server that starts anew is silent for up to
+# 20 s, which must not end a task that is well.
+HEARTBEAT_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A Celery worker as a machine of its own: home, snapshots, logs and scratch in `home`, nothing shared.
+
+    `project`: its own copy of `include/`, as its image would hold it. `at_once`: tasks at the same time.
+    """
+
+    home: Path
+    project: Path
+    at_once: int = 2
+
+    @property
+    def name(self) -> str:
+        """As its process is called."""
+        return f"worker {self.home.name}"
+
+
 @dataclass
 class Airflow:
     """Airflow on a home folder; `extra` are more variables (connections, the product's own).
 
     `fab`: users with roles, kept in Airflow's database, instead of the two of the simple auth manager.
+    `celery`: the CeleryExecutor with a Redis of its own; workers are then started with `start_worker`.
     """
 
     home: Path
@@ -40,8 +65,10 @@ class Airflow:
     port: int = 0
     components: Sequence[str] = COMPONENTS
     fab: bool = False
+    celery: bool = False
     processes: list[Process] = field(default_factory=list)
     _ports: dict[str, int] = field(default_factory=dict)
+    _redis: Redis | None = None
 
     def start(self, on_step: Callable[[str], None]) -> None:
         """Migrate the metadata database when that is due, start all processes, wait until healthy."""
@@ -52,6 +79,10 @@ class Airflow:
             self.passwords_file,
             json.dumps({u: secrets.token_urlsafe(9) for u in ("admin", "viewer")}).encode(),
         )
+        if self.celery:
+            on_step("starting Redis")
+            self._redis = Redis(self.home.parent / "redis")
+            self.processes.append(self._redis.start())
         environ = self.environ()
         self.postgres.ensure_database("airflow")
         on_step("Airflow: migrating its metadata database")
@@ -65,6 +96,32 @@ class Airflow:
             self.processes.append(Process.start(f"Airflow's {component}", command, log, environ))
         for process in self.processes:
             process.wait_until(self._healthy, _START_LIMIT_S)
+
+    def start_worker(self, worker: Worker) -> Process:
+        """Start a Celery worker and wait until it takes tasks."""
+        folders = {name: worker.home / name for name in ("bundles", "tmp", "airflow")}
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        bundles = [
+            {**one, "kwargs": {**one["kwargs"], "project": str(worker.project)}}
+            for one in self.bundles
+        ]
+        environ = {
+            **self.environ(),
+            "AIRFLOW_HOME": str(folders["airflow"]),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folders["bundles"]),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "ETL_INCLUDE": str(worker.project / "include"),
+            "TMPDIR": str(folders["tmp"]),
+        }
+        command = [str(Path(sys.executable).parent / "airflow"), "celery", "worker",
+                   "--concurrency", str(worker.at_once), "--celery-hostname", f"{worker.home.name}@%h"]  # fmt: skip
+        log = self.home.parent / "logs" / f"{worker.home.name}.log"
+        process = Process.start(worker.name, command, log, environ)
+        self.processes.append(process)
+        process.wait_until(lambda: " ready." in log.read_text(errors="replace"), _START_LIMIT_S)
+        return process
 
     def stop(self) -> None:
         """End all processes."""
@@ -121,7 +178,8 @@ class Airflow:
             "PYTHONPATH": f"{self.repo}:{self.repo / 'deploy' / 'config'}",
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres:@/airflow?host={socket}",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor" if self.celery else "LocalExecutor",
+            **self._celery_environ(),
             "AIRFLOW__CORE__PARALLELISM": str(self.parallelism),  # one forked worker each
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.repo / "dags"),
@@ -154,6 +212,19 @@ class Airflow:
             "GX_ANALYTICS_ENABLED": "false",
             **({"AIRFLOW__CORE__AUTH_MANAGER": _FAB} if self.fab else {}),
             **self.extra,
+        }
+
+    def _celery_environ(self) -> dict[str, str]:
+        if self._redis is None:
+            return {}
+        socket = self.postgres.socket_folder
+        return {
+            "AIRFLOW__CELERY__BROKER_URL": self._redis.url,
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://postgres:@/airflow?host={socket}",
+            # the default of a day stands: a message that comes again within STAGE_LIMIT's six hours would
+            # meet its own task at work
+            "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "86400",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S),
         }
 
     def add_user(self, user: str, role: str) -> str:

@@ -109,12 +109,13 @@ def test_every_variable_is_in_the_example_and_no_secret_has_a_default() -> None:
 
 
 def test_every_airflow_setting_is_one_of_the_installed_airflow() -> None:
-    asked = {
-        tuple(name.lower().split("__")[1:])
-        for one in OURS.values()
-        for name in one.get("environment", {})
-        if name.startswith("AIRFLOW__")
-    }
+    elsewhere = "".join(
+        (REPO / path).read_text()
+        for path in ("docs/scaling.md", "deploy/kubernetes/pod_template.yaml")
+    )
+    named = [name for one in OURS.values() for name in one.get("environment", {})]
+    named += re.findall(r"AIRFLOW__[A-Z_]+[A-Z]", elsewhere)
+    asked = {tuple(name.lower().split("__")[1:]) for name in named if name.startswith("AIRFLOW__")}
     program = (
         "import json, sys\nfrom airflow.configuration import conf\n"
         "from airflow.providers_manager import ProvidersManager\n"

@@ -51,12 +51,12 @@ def make_project(folder: Path, ids: Sequence[str]) -> Path:
 
 
 def write_mapping(
-    include: Path, client_id: str, schedule: str | None = None, name: str = ""
+    include: Path, client_id: str, schedule: str | None = None, name: str = "", more: str = ""
 ) -> None:
-    """The school's mapping; `schedule`: a cron expression in UTC."""
+    """The school's mapping; `schedule`: a cron expression in UTC; `more`: lines at its end."""
     said = f'"{schedule}"' if schedule else "null"
     text = _MAPPING.format(name=name or client_id.replace("_", " ").title(), schedule=said)
-    (include / "mappings" / f"{client_id}.yaml").write_text(text)
+    (include / "mappings" / f"{client_id}.yaml").write_text(text + more)
 
 
 def files(rows: int, changed_share: float = 0) -> dict[str, bytes]:

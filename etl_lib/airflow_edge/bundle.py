@@ -24,7 +24,9 @@ from etl_lib.airflow_edge.described import (
     parsing_has_begun,
     to_be_parsed,
 )
+from etl_lib.airflow_edge.pools import ensure_pools
 from etl_lib.airflow_edge.roles import ensure_roles
+from etl_lib.airflow_edge.snapshots import fetch, publish, travel
 from etl_lib.config.project import Project
 from etl_lib.errors import EtlError
 
@@ -50,12 +52,15 @@ class SnapshotBundle(BaseDagBundle):
         self._current: str | None = self.version
         self._seen: tuple[tuple[str, int, int], ...] = ()
         self._roles: frozenset[str] = frozenset()
+        self._pools: dict[str, int] = {}
         self._described: dict[str, tuple[str, Described]] = {}  # with what it was read from
 
     def initialize(self) -> None:
-        """Make a snapshot of the files as they are now, unless a version was asked for."""
+        """Make a snapshot of the files as they are now; a version that was asked for is there, or fetched."""
         if self.version is None:
             self.refresh()
+        elif travel() and not self.path.parent.is_dir():
+            fetch(self.path.parent, Project.load(self.project / "include"), self.name)
         super().initialize()
 
     @property
@@ -75,6 +80,7 @@ class SnapshotBundle(BaseDagBundle):
             seen = tuple(self._stats())
             if seen == self._seen and self._current:
                 ensure_roles(self._roles)  # one that was taken away would cost every DAG
+                ensure_pools(self._pools)
                 if not parsing_has_begun(self.path.parent):
                     # Airflow compares a file's time with the end of its last parse: one that was at
                     # work while the snapshot was made would hide it for min_file_process_interval
@@ -84,12 +90,16 @@ class SnapshotBundle(BaseDagBundle):
             clients = self._described_by_client(project)
             self._roles = frozenset(r for one in clients.values() for r in one.access_control)
             ensure_roles(self._roles)
+            self._pools = _pools_of(project)
+            ensure_pools(self._pools)
             digest = self._digest()
             target = Path(self.versions_dir) / digest
             if not target.is_dir():
                 self._snapshot(target, project, clients)
             elif self._current not in (None, digest):
                 to_be_parsed(target)  # what was taken back
+            if travel():
+                publish(target, project, self.name)  # before a run can begin with it
             self._current, self._seen = digest, seen
 
     def _files(self) -> Iterator[Path]:
@@ -142,3 +152,11 @@ class SnapshotBundle(BaseDagBundle):
             stub.write_text(_STUB.format(text=text), encoding="utf-8")
         scratch.chmod(0o755)
         scratch.rename(target)
+
+
+def _pools_of(project: Project) -> dict[str, int]:
+    """The environment's pools; none while its file has a mistake, which then is every client's."""
+    try:
+        return dict(project.environment.pools)
+    except EtlError:
+        return {}

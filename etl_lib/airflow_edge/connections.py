@@ -55,8 +55,21 @@ def archive_of(project: Project, client_id: str) -> Storage:
     return bucket(place.conn_id, place.bucket).at("archive", client_id)
 
 
-def source_of(resolved: ResolvedMapping, project: Project) -> Source:
-    """The place of the client's files, through the hook of its connection."""
+def s3_client(conn_id: str) -> Any:
+    """boto3's client of an Airflow connection of type aws; to make one takes 0.17 CPU s and 12 MB."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    return _existing(S3Hook(aws_conn_id=conn_id).get_conn)
+
+
+def source_of(
+    resolved: ResolvedMapping, bucket_name: str, client_of: Callable[[str], Any] = s3_client
+) -> Source:
+    """The place of the client's files, through the hook of its connection.
+
+    `bucket_name`: the environment's for client folders, where the mapping names none. `client_of`: gives
+    the S3 client of a connection.
+    """
     from etl_lib.extract import LocalSource, S3Source, SftpSource
 
     place = resolved.mapping.source
@@ -64,11 +77,7 @@ def source_of(resolved: ResolvedMapping, project: Project) -> Source:
     if place.type == "local":
         return LocalSource(Path(path))
     if place.type == "s3":
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-        hook = S3Hook(aws_conn_id=place.conn_id)
-        client = _existing(hook.get_conn)
-        return S3Source(client, place.bucket or project.environment.client_folders.bucket, path)
+        return S3Source(client_of(place.conn_id), place.bucket or bucket_name, path)
     from airflow.providers.sftp.hooks.sftp import SFTPHook
 
     _check_host_key(place.conn_id)

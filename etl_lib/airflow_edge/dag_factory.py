@@ -9,6 +9,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param
 from airflow.sdk.definitions.param import ParamsDict
 
 from etl_lib.airflow_edge.described import described
+from etl_lib.airflow_edge.room import of_heavy_tasks
 from etl_lib.airflow_edge.tasks import (
     ExtractOperator,
     LoadOperator,
@@ -76,6 +77,9 @@ def integration(project: Project, client_id: str) -> DAG:
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),
         "execution_timeout": STAGE_LIMIT,
+        "priority_weight": what.priority,
+        # Airflow's own rule adds up the tasks that follow, which would count 5 for every 1
+        "weight_rule": "absolute",
     }
     with DAG(
         dag_id=client_id,
@@ -97,10 +101,11 @@ def integration(project: Project, client_id: str) -> DAG:
         default_args=default_args,
     ) as dag:
         given = {"client_id": client_id, "include": str(project.include)}
-        extract = ExtractOperator(task_id="extract", **given)
+        heavy = {**given, **of_heavy_tasks(what.pool, what.resources)}
+        extract = ExtractOperator(task_id="extract", **heavy)
         validate = ValidateOperator(task_id="validate", **given)
-        transform = TransformOperator(task_id="transform", **given)
-        load = LoadOperator(task_id="load", **given)
+        transform = TransformOperator(task_id="transform", **heavy)
+        load = LoadOperator(task_id="load", **heavy)
         report = ReportOperator(task_id="report", **given).as_teardown()
         extract >> validate >> transform >> load >> report
     object.__setattr__(

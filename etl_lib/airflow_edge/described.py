@@ -16,6 +16,7 @@ from etl_lib.airflow_edge.roles import access_control
 from etl_lib.config.entity import Model
 from etl_lib.config.mapping import Mapping
 from etl_lib.config.project import Project
+from etl_lib.config.room import Resources
 from etl_lib.errors import EtlError
 
 FILE = "described.json"
@@ -38,6 +39,9 @@ class Described(Model):
     timezone: str = "UTC"
     start: datetime | None = None
     access_control: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
+    pool: str | None = None
+    priority: int = 1
+    resources: Resources = Resources()
     mistake: str = ""
 
 
@@ -111,6 +115,9 @@ Runs {when}; mapping `include/mappings/{mapping.client_id}.yaml`, environment {p
         doc=doc,
         owner=mapping.owner,
         retries=mapping.retries,
+        pool=mapping.pool,
+        priority=mapping.priority,
+        resources=mapping.resources,
         schedule=mapping.schedule,
         timezone=mapping.timezone,
         start=mapping.start_date

@@ -16,7 +16,7 @@ from etl_lib.airflow_edge.connections import pgp_keys_of, source_of
 from etl_lib.airflow_edge.endings import airflow_outcome
 from etl_lib.airflow_edge.post import post_of
 from etl_lib.airflow_edge.runs import run_of
-from etl_lib.airflow_edge.waiting import DeliveryTrigger, wait_of
+from etl_lib.airflow_edge.waiting import DeliveryTrigger, for_looking, wait_of
 from etl_lib.config.project import Project
 from etl_lib.errors import NeedsApproval
 
@@ -98,17 +98,18 @@ class ExtractOperator(ClientOperator):
                 resolved = frozen_mapping(run, lambda: project.resolve(self.client_id))
                 refuse_if_paused(run, resolved)
             waits, now = wait_of(context, resolved), datetime.now(UTC)
+            inboxes = project.environment.client_folders.bucket
             loaded = known_files(run, resolved, waits)
             if (
                 event is None
                 and now < waits.until
-                and not look(resolved, source_of(resolved, project), None, loaded).whole
+                and not look(resolved, source_of(resolved, inboxes), None, loaded).whole
             ):
                 Ledger(run.database_url).wait(run, "extract", waits.words, waits.expected_at)
                 self.defer(
                     trigger=DeliveryTrigger(
-                        resolved=resolved.model_dump_json(by_alias=True),
-                        include=self.include,
+                        resolved=for_looking(resolved),
+                        bucket=inboxes,
                         until=waits.until.isoformat(),
                         loaded=loaded.model_dump_json() if loaded else None,
                     ),
@@ -118,7 +119,7 @@ class ExtractOperator(ClientOperator):
             extracted = do_extract(
                 run,
                 lambda: resolved,
-                lambda mapping: source_of(mapping, project),
+                lambda mapping: source_of(mapping, inboxes),
                 pgp_keys_of,
                 waits,
             )

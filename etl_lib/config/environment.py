@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from etl_lib.config.entity import Model, Name
+from etl_lib.config.room import PoolName, Slots
 
 ENVIRONMENT_VARIABLE = "ETL_ENVIRONMENT"
 DEFAULT_ENVIRONMENT = "development"
@@ -84,6 +85,11 @@ class Environment(Model):
         None, description="Where `etl provision` makes the schools' SFTP users."
     )
     clients: Literal["all"] | tuple[str, ...] = "all"
+    pools: dict[PoolName, Slots] = Field(
+        default_factory=dict,
+        description="Airflow pools that mappings may name under `pool`, with the number of tasks that may "
+        "be at work in each at once; made in Airflow, and kept at this number, by the DAG bundle.",
+    )
     history_days: int = Field(
         90, ge=1, description="How long runs can be undone; before-images go by whole months."
     )

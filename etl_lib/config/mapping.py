@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from etl_lib.config.entity import Model, Name
 from etl_lib.config.pauses import Announced, AnnouncedDays, Pause, Pauses, covering
+from etl_lib.config.room import PoolName, Resources
 from etl_lib.config.school_days import Rhythm, SchoolCalendar
 
 CLIENT_ID = r"^[a-z][a-z0-9_]{1,47}$"
@@ -743,6 +744,22 @@ class Mapping(Model):
         ge=0,
         le=10,
         description="How often a task is repeated when something does not answer.",
+    )
+    pool: PoolName | None = Field(
+        None,
+        description="Airflow pool whose slots the client's heavy stages share with others, so that large "
+        "schools leave room for small ones: a name under `pools` of the environment; none: `default_pool`.",
+    )
+    priority: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Airflow's priority_weight of all its tasks: of those that wait for a slot the higher "
+        "number goes first; nothing that runs is interrupted.",
+    )
+    resources: Resources = Field(
+        Resources(),
+        description="What a pod of its heavy stages gets, under the KubernetesExecutor.",
     )
     revision: int = Field(0, ge=0, description="Raise by hand to load the same files once more.")
     change_detection: Literal["rows", "files", "off"] = Field(

@@ -18,6 +18,7 @@ from etl_lib.config.entity import Entity, Model, in_load_order
 from etl_lib.config.environment import Environment, environment_name
 from etl_lib.config.hooks import hook_file, hook_folder
 from etl_lib.config.mapping import CLIENT_ID, ORIGINS, EntityFill, Feed, Mapping
+from etl_lib.config.room import faults_of_pool
 from etl_lib.config.yaml_file import KeyPath, YamlFile, read_yaml
 from etl_lib.errors import EtlError, Fault, FixTheMapping
 
@@ -213,6 +214,7 @@ class Project:
 
         faults = lint(mapping, self.entities, lambda key: place_of(layers, key))
         faults += self._unknown_language(mapping, layers)
+        faults += self._unknown_pool(mapping, layers)
         if faults:
             raise FixTheMapping(faults)
         used = {name for feed in mapping.feeds.values() for name in feed.entities}
@@ -239,6 +241,13 @@ class Project:
         text = f"language: there is no `include/languages/{mapping.language}.yaml`."
         hint = f"There are: {', '.join(known)}."
         return [Fault("MAPPING_INVALID", text, place_of(layers, ("language",)), hint)]
+
+    def _unknown_pool(self, mapping: Mapping, layers: Sequence[YamlFile]) -> list[Fault]:
+        if mapping.pool is None:
+            return []
+        found = faults_of_pool(mapping.pool, self.environment.pools, self.environment_name)
+        where = place_of(layers, ("pool",))
+        return [Fault("MAPPING_INVALID", f"pool: {text}", where, hint) for text, hint in found]
 
     def layers(self, client_id: str) -> list[YamlFile]:
         """base, templates from the most general to the nearest, mapping, environment's overrides."""

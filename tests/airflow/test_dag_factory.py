@@ -17,7 +17,7 @@ REPORT = """
 import json, runpy, sys
 from airflow.sdk import DAG
 found = runpy.run_path(sys.argv[1])
-heavy = ("pandas", "pyarrow", "great_expectations", "boto3", "paramiko", "psycopg")
+heavy = ("pandas", "pyarrow", "great_expectations", "boto3", "paramiko", "psycopg", "kubernetes")
 dags = {k: v for k, v in found.items() if isinstance(v, DAG)}
 listed = lambda given: given if isinstance(given, list) else []
 print(json.dumps({

@@ -94,7 +94,7 @@ def test_the_trigger_fires_for_newer_files_and_not_for_those_that_are_loaded(
 
     async def waited(given: Known | None, new_files: bool) -> float:
         first = tasks.DeliveryTrigger(
-            resolved=resolved(include).model_dump_json(by_alias=True), include=str(include),
+            resolved=tasks.for_looking(resolved(include)), bucket="b",
             until=(datetime.now(UTC) + timedelta(seconds=3)).isoformat(),
             loaded=given.model_dump_json() if given else None,
         )  # fmt: skip
@@ -125,3 +125,14 @@ def test_a_day_off_skips_the_task_instead_of_failing_it(tasks: Any) -> None:
 
     with pytest.raises(AirflowSkipException, match="NOT_EXPECTED"), tasks.airflow_outcome():
         raise NotExpected.of("NOT_EXPECTED", "The school sends nothing on Saturdays.")
+
+
+def test_what_a_look_needs_is_the_whole_mapping_in_a_tenth_of_the_room(
+    tasks: Any, repo: Path
+) -> None:
+    project = Project(repo / "include", "development")
+    for client_id in project.client_ids():
+        whole = project.resolve(client_id)
+        kept = tasks.for_looking(whole)
+        assert ResolvedMapping.model_validate_json(kept).mapping == whole.mapping
+        assert 10 * len(kept) < len(whole.model_dump_json(by_alias=True))

@@ -81,6 +81,55 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "good_preset_schedule": ('"0 2 * * *"', '"@daily"', "", ""),
     "good_no_schedule": ('"0 2 * * *"', "null", "", ""),
     "good_unquoted_no": ("aliases: [No]", "aliases: [no, 01, 12:30]", "", ""),
+    "good_room": (
+        "owner: Ana",
+        "owner: Ana\npool: large\npriority: 5\nresources: {cpu: 2, memory: 2Gi}",
+        "",
+        "",
+    ),
+    "pool_that_no_environment_has": (
+        "owner: Ana",
+        "owner: Ana\npool: larg",
+        "4:1",
+        "pool: the environment `development` has no pool `larg`. Did you mean `large`?",
+    ),
+    "pool_unlike_any": (
+        "owner: Ana",
+        "owner: Ana\npool: night",
+        "4:1",
+        "Add it to `pools` of include/environments/development.yaml, with its slots.",
+    ),
+    "priority_of_none": ("owner: Ana", "owner: Ana\npriority: 0", "4:1", "priority: "),
+    "memory_in_bytes": (
+        "owner: Ana",
+        "owner: Ana\nresources: {memory: 512}",
+        "4:13",
+        "resources.memory: `512` is not an amount of memory such as 512Mi or 2Gi.",
+    ),
+    "memory_in_thousandths": (
+        "owner: Ana",
+        "owner: Ana\nresources:\n  cpu: 500m\n  memory: 512m",
+        "6:3",
+        "resources.memory: `512m` is not an amount of memory such as 512Mi or 2Gi.",
+    ),
+    "cpu_in_words": (
+        "owner: Ana",
+        "owner: Ana\nresources: {cpu: two}",
+        "4:13",
+        "resources.cpu: `two` is not a number of processor cores such as 2, 0.5 or 500m.",
+    ),
+    "cpu_of_nothing": (
+        "owner: Ana",
+        "owner: Ana\nresources: {cpu: 0.0}",
+        "4:13",
+        "`0.0` is not a number of processor cores",
+    ),
+    "resource_that_is_none": (
+        "owner: Ana",
+        "owner: Ana\nresources: {cpus: 2}",
+        "4:13",
+        "resources.cpus: there is no such key. Did you mean `cpu`?",
+    ),
     "good_file_part": ("email: {from: mail", 'email: {from: "{campus}"', "", ""),
     "good_days": (
         "owner: Ana", "owner: Ana\napprove_on: {date: 2026-08-15, reason: New year}\n"
@@ -481,3 +530,16 @@ def test_only_what_decides_a_row_makes_another_contract(
     again = resolved.model_copy(update={"entities": {**resolved.entities, name: changed}})
     read = ResolvedMapping.model_validate_json(again.model_dump_json(by_alias=True))
     assert (read.row_contract == resolved.row_contract) is same
+
+
+def test_a_pool_of_the_template_is_named_in_the_environment_that_lacks_it(project: Project) -> None:
+    template = project.include / "templates" / "plain.yaml"
+    template.write_text(template.read_text() + "\npool: large\n")
+    write(project, "mappings/good_school.yaml", GOOD)
+    assert [faults for _, faults in faults_of_all(project)] == [[]]
+    environment = project.include / "environments" / "development.yaml"
+    without = [line for line in environment.read_text().splitlines() if "pools:" not in line]
+    environment.write_text("\n".join(without))
+    ((_, (fault,)),) = faults_of_all(Project(project.include, "development"))
+    assert fault.where.startswith("include/templates/plain.yaml:")
+    assert "has no pool `large`" in fault.text

@@ -55,7 +55,7 @@ def connections(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyP
 
 def own_server() -> Source:
     project = Project(REPO / "include", "development")
-    return source_of(project.resolve(OWN_SERVER), project)
+    return source_of(project.resolve(OWN_SERVER), project.environment.client_folders.bucket)
 
 
 def names_of(source: Source) -> list[str]:
@@ -67,7 +67,7 @@ def test_what_a_school_uploads_over_sftp_is_listed_in_s3(
 ) -> None:
     upload(stack.client_access("lakeside"), files, "inbox")
     project = Project(REPO / "include", "development")
-    source = source_of(project.resolve("lakeside"), project)
+    source = source_of(project.resolve("lakeside"), project.environment.client_folders.bucket)
 
     until = time.monotonic() + 10
     while names_of(source) != ["a.csv"] and time.monotonic() < until:
@@ -82,7 +82,7 @@ def test_in_s3_odd_names_and_folders_are_told_and_not_touched(
     stack: Stack, connections: pytest.MonkeyPatch
 ) -> None:
     project = Project(REPO / "include", "development")
-    inbox = source_of(project.resolve("metro"), project)
+    inbox = source_of(project.resolve("metro"), project.environment.client_folders.bucket)
     assert isinstance(inbox, S3Source)
     source = replace(inbox, prefix="clients/odd/inbox")
     for name in ("people.csv", "people\u202evsc.csv", "a\\b.csv", "archive/old.csv", ".hidden.csv"):
@@ -211,3 +211,28 @@ def test_a_wrong_secret_is_refused_by_the_bucket(
     with pytest.raises(FixTheSetup) as caught:
         S3Source(client, CLIENTS_BUCKET, "clients/lakeside/inbox").list()
     assert "refuses us" in str(caught.value)
+
+
+def test_those_who_wait_look_through_one_client(
+    stack: Stack, connections: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from etl_lib.airflow_edge.waiting import DeliveryTrigger
+
+    made = []
+    real = S3Hook.get_conn
+
+    def counted(hook: S3Hook) -> object:
+        made.append(hook.aws_conn_id)
+        return real(hook)
+
+    connections.setattr(S3Hook, "get_conn", counted)
+    project = Project(REPO / "include", "development")
+    for client_id in ("lakeside", "metro", "lakeside"):
+        resolved = project.resolve(client_id)
+        until = "2099-01-01T00:00:00+00:00"
+        trigger = DeliveryTrigger(resolved.model_dump_json(by_alias=True), CLIENTS_BUCKET, until)
+        sighting = trigger._look(resolved, None)
+        assert sighting is not None and not sighting.whole
+    assert made == ["etl_clients"]

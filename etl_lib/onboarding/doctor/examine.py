@@ -273,7 +273,9 @@ def _inbox(reach: Reach, client_id: str, resolved: list[ResolvedMapping]) -> Ite
         _must_answer(reach.bucket(place), f"clients/{client_id}/inbox")
     from etl_lib.airflow_edge.connections import source_of
 
-    files = len(source_of(resolved[0], reach.project).list().files)
+    files = len(
+        source_of(resolved[0], reach.project.environment.client_folders.bucket).list().files
+    )
     yield Finding.ok(
         "inbox", f"{source.path.format(client_id=client_id)} can be read, {files:,} files."
     )
@@ -317,7 +319,7 @@ def _host_key(
     if resolved and resolved[0].mapping.source.type == "sftp":
         from etl_lib.airflow_edge.connections import source_of
 
-        source_of(resolved[0], project).list()
+        source_of(resolved[0], project.environment.client_folders.bucket).list()
         yield Finding.ok("host key", "the school's server shows the key of its connection.")
         return
     if not access:
