@@ -21,6 +21,7 @@ from etl_lib.airflow_edge.described import (
     Described,
     describe,
     keep_described,
+    parsing_began_s_ago,
     parsing_has_begun,
     to_be_parsed,
 )
@@ -30,6 +31,7 @@ from etl_lib.errors import EtlError
 
 # What decides the DAGs; samples and schemas do not.
 _PARTS = ("dags/*.py", "include/*.yaml", "include/*/*.yaml")
+_AGAIN_S = 30  # a snapshot is parsed once more after that
 _CODE = Path(__file__).parents[1]  # a new release reads the same mappings anew
 _STUB = '''"""Written by the bundle: the mistake in one mapping, for Airflow's list of import errors."""
 # airflow dag
@@ -50,6 +52,7 @@ class SnapshotBundle(BaseDagBundle):
         self._current: str | None = self.version
         self._seen: tuple[tuple[str, int, int], ...] = ()
         self._roles: frozenset[str] = frozenset()
+        self._parse_again = False
         self._described: dict[str, tuple[str, Described]] = {}  # with what it was read from
 
     def initialize(self) -> None:
@@ -79,6 +82,10 @@ class SnapshotBundle(BaseDagBundle):
                     # Airflow compares a file's time with the end of its last parse: one that was at
                     # work while the snapshot was made would hide it for min_file_process_interval
                     to_be_parsed(self.path.parent)
+                elif self._parse_again and parsing_began_s_ago(self.path.parent) > _AGAIN_S:
+                    # what Airflow could not write into its database it does not write by itself either
+                    self._parse_again = False
+                    to_be_parsed(self.path.parent)
                 return
             project = Project.load(self.project / "include")
             clients = self._described_by_client(project)
@@ -90,7 +97,7 @@ class SnapshotBundle(BaseDagBundle):
                 self._snapshot(target, project, clients)
             elif self._current not in (None, digest):
                 to_be_parsed(target)  # what was taken back
-            self._current, self._seen = digest, seen
+            self._current, self._seen, self._parse_again = digest, seen, True
 
     def _files(self) -> Iterator[Path]:
         for part in _PARTS:
