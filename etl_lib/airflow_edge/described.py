@@ -6,7 +6,6 @@ Parsing then reads one file instead of merging, checking and linting five hundre
 from __future__ import annotations
 
 import json
-import time
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -72,11 +71,6 @@ def parsing_begins(project: Project) -> None:
 def parsing_has_begun(folder: Path) -> bool:
     """Whether Airflow has begun to parse the snapshot at `folder` since it was made or asked for again."""
     return (folder / _READ).exists()
-
-
-def parsing_began_s_ago(folder: Path) -> float:
-    """Seconds since Airflow began to parse the snapshot; only when it has."""
-    return time.time() - (folder / _READ).stat().st_mtime
 
 
 def to_be_parsed(folder: Path) -> None:
