@@ -7,11 +7,10 @@ one school that nobody has mapped. Nothing is edited between the commands: what 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +20,14 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
+from benchmarks.fleet.project import running, wait_until
 from benchmarks.onboarding import schools
 from benchmarks.results import Figure, Table, keep
-from etl_lib.config.project import Project
-from etl_lib.load.tables import migrate_if_needed
 from local_stack.airflow_api import AirflowApi
 from local_stack.objects import key_pair
 from local_stack.sftp_client import upload
 from local_stack.stack import SftpAccess, Stack
 
-REPO = Path(__file__).parents[1]
 _AIM_S, _LIMIT_S = 60, 300
 _STEPS = ("etl new", "etl test", "etl provision", "upload", "first load")
 _HOW = (
@@ -106,10 +103,10 @@ class Place:
         with found.step("upload"):
             upload(access, folder, "inbox")
         with found.step("first load"):
-            self._wait(lambda: client_id in self.api.dag_ids())
+            wait_until(lambda: client_id in self.api.dag_ids(), _LIMIT_S, 0.3)
             self.api.unpause(client_id)
             self.api.trigger(client_id, {"approve": True})
-            self._wait(lambda: bool(self._runs(client_id)))
+            wait_until(lambda: bool(self._runs(client_id)), _LIMIT_S, 0.3)
         [(found.status, *counts)] = self._runs(client_id)
         found.counts = (counts[0] or 0, counts[1] or 0, counts[2] or 0)
         return found
@@ -121,38 +118,6 @@ class Place:
         with psycopg.connect(self.stack.etl_database_url) as connection:
             return connection.execute(text, (client_id,)).fetchall()
 
-    @staticmethod
-    def _wait(is_so: Callable[[], bool]) -> None:
-        until = time.monotonic() + _LIMIT_S
-        while not is_so():
-            if time.monotonic() > until:
-                raise TimeoutError("waited too long")
-            time.sleep(0.3)
-
-
-@contextmanager
-def place(home: Path) -> Iterator[Place]:
-    """Start the stack over a project without mappings."""
-    project = home / "project"
-    shutil.copytree(REPO / "dags", project / "dags", ignore=shutil.ignore_patterns("__pycache__"))
-    include = project / "include"
-    ignored = shutil.ignore_patterns("samples", "mappings", "guides")
-    shutil.copytree(REPO / "include", include, ignore=ignored)
-    for name in ("mappings", "samples"):
-        (include / name).mkdir()
-    bundle = {
-        "name": "integrations",
-        "classpath": "etl_lib.airflow_edge.bundle.SnapshotBundle",
-        "kwargs": {"project": str(project), "refresh_interval": 5},
-    }
-    stack = Stack(home / "stack", REPO, (), bundles=[bundle])
-    stack.more_environ["ETL_INCLUDE"] = str(include)
-    with stack:
-        assert stack.airflow is not None
-        migrate_if_needed(stack.etl_database_url, Project(include, "development").entities)
-        api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
-        yield Place(stack, include, api, stack.airflow.environ())
-
 
 def main(
     folders: Annotated[list[Path], typer.Argument(help="Folders of schools, or of one.")],
@@ -162,8 +127,10 @@ def main(
     done: list[Connected] = []
     with (
         TemporaryDirectory(prefix="etl-connecting-") as scratch,
-        place(Path(scratch) / "home") as there,
+        running(Path(scratch) / "home", ()) as (stack, include, api),
     ):
+        assert stack.airflow is not None
+        there = Place(stack, include, api, stack.airflow.environ())
         for name, folder in schools(folders, Path(scratch)):
             done.append(there.connect(name, folder))
             typer.echo(f"{name}: {done[-1].status}, {done[-1].whole_s:.0f} s")

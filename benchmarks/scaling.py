@@ -22,15 +22,19 @@ import psutil
 import psycopg
 import typer
 
-from benchmarks.fleet.project import client_ids, files, make_project, put, write_mapping
-from benchmarks.fleet.running import CHANGED, REPO, ROWS, WAIT_MIN, Fleet
+from benchmarks.fleet.project import (
+    client_ids,
+    files,
+    make_project,
+    put,
+    running,
+    wait_until,
+    write_mapping,
+)
+from benchmarks.fleet.running import CHANGED, ROWS, WAIT_MIN, Fleet
 from benchmarks.results import Figure, Table, keep
-from etl_lib.config.project import Project
-from etl_lib.load.tables import migrate_if_needed
 from local_stack.airflow import HEARTBEAT_TIMEOUT_S, Airflow, Worker
-from local_stack.airflow_api import AirflowApi
 from local_stack.processes import Process
-from local_stack.stack import Stack
 
 AT_ONCE = 2  # tasks of each worker
 LARGE = 3
@@ -119,9 +123,9 @@ class Site:
             return [at for (at,) in found]
 
         if in_the_middle:
-            _until(lambda: len(loaded()) >= len(ids) // 2)
+            wait_until(lambda: len(loaded()) >= len(ids) // 2, _LIMIT_S)
             in_the_middle()
-        _until(lambda: len(loaded()) >= len(ids))
+        wait_until(lambda: len(loaded()) >= len(ids), _LIMIT_S)
         after, now = fleet.cpu_s(), self.task_logs()
         self._until_airflow_is_quiet()
         return Night(
@@ -134,7 +138,7 @@ class Site:
 
     def _until_airflow_is_quiet(self) -> None:
         text = "SELECT count(*) FROM dag_run WHERE state IN ('running', 'queued')"
-        _until(lambda: self.of_airflow(text) == [(0,)])
+        wait_until(lambda: self.of_airflow(text) == [(0,)], _LIMIT_S)
 
     def state(self, client_id: str) -> tuple[str, ...]:
         """A checksum of each table's rows of the client, times and numbers of runs aside."""
@@ -158,31 +162,11 @@ _STATE = """
 """
 
 
-def _until(is_so: Callable[[], bool], limit_s: float = _LIMIT_S) -> None:
-    until = time.monotonic() + limit_s
-    while not is_so():
-        if time.monotonic() > until:
-            raise TimeoutError("waited too long")
-        time.sleep(0.5)
-
-
 def measured(folder: Path, clients: int, large_rows: int) -> tuple[list[Figure], list[Table]]:
     """The nights one after another on one server, then large schools beside a small one."""
     ids = client_ids(clients)
-    include = make_project(folder / "project", ids)
-    bundle = {
-        "name": "integrations",
-        "classpath": "etl_lib.airflow_edge.bundle.SnapshotBundle",
-        "kwargs": {"project": str(include.parent), "refresh_interval": 5},
-    }
-    stack = Stack(folder / "stack", REPO, (), bundles=[bundle])
-    stack.more_environ["ETL_INCLUDE"] = str(include)
-    assert stack.airflow
-    stack.airflow.celery, stack.airflow.parallelism = True, 2 * AT_ONCE
-    with stack:
-        migrate_if_needed(stack.etl_database_url, Project(include, "development").entities)
-        api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
-        api.wait_for_dags(set(ids), 600)
+    with running(folder, ids, celery_slots=2 * AT_ONCE) as (stack, include, api):
+        assert stack.airflow is not None
         site = Site(Fleet(stack, include, api, ids), stack.airflow, folder)
         for client_id in ids:
             api.unpause(client_id)
@@ -238,7 +222,7 @@ def _lose_one(site: Site) -> _Lost:
         tasks[:] = at_work()
         return len(tasks) == AT_ONCE
 
-    _until(busy, 60)
+    wait_until(busy, 60)
     at = datetime.now(UTC)
     site.kill(name)
     return _Lost(at, list(tasks))
@@ -297,7 +281,7 @@ def _beside(site: Site, ids: Sequence[str], large_rows: int) -> tuple[list[Figur
         for client_id in large:
             write_mapping(site.fleet.include, client_id, name=kind, more=more)
         for client_id in large:
-            _until(partial(_is_called, site, client_id, kind), 120)
+            wait_until(partial(_is_called, site, client_id, kind), 120)
         share = 0 if at else CHANGED
         waits[kind] = _send(site, large, small, large_rows, share)
     rows = [[kind, f"{wait_s:.0f}", f"{last_s:.0f}"] for kind, (wait_s, last_s) in waits.items()]
@@ -336,7 +320,7 @@ def _send(
         found = site.fleet.rows(text, begun, [*large, small])
         return {who: (at - begun).total_seconds() for who, at in found}
 
-    _until(lambda: len(ended()) == len(large) + 1)
+    wait_until(lambda: len(ended()) == len(large) + 1, _LIMIT_S)
     found = ended()
     return found[small], max(found[who] for who in large)
 

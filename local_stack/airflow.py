@@ -168,13 +168,16 @@ class Airflow:
         return all((parts.get(part) or {}).get("status") == "healthy" for part in wanted)
 
     def environ(self) -> dict[str, str]:
-        """Variables for any process that is to talk to this Airflow."""
+        """Variables for any process that is to talk to this Airflow: those of this one, and its settings."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "ETL_"))}
+        return {**kept, **self.settings()}
+
+    def settings(self) -> dict[str, str]:
+        """What `environ` sets."""
         state = self.home / "secrets"
         fernet = base64.urlsafe_b64encode(os.urandom(32))
         socket = self.postgres.socket_folder
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "ETL_"))}
         return {
-            **kept,
             "PYTHONPATH": f"{self.repo}:{self.repo / 'deploy' / 'config'}",
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres:@/airflow?host={socket}",

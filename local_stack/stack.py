@@ -122,15 +122,13 @@ class Stack:
 
     def _tell(self) -> None:
         """Let other programs of this user find the running stack; a shell reads the file as well."""
-        found = {
-            "ETL_DATABASE_URL": self.etl_database_url,
-            "SFTP_PORT": str(self.sftp.port),
-            **self.sftp_environ(),
-        }
+        found = {**self.environ(), "SFTP_PORT": str(self.sftp.port)}
         if self.airflow:
-            found["AIRFLOW_URL"] = self.airflow.url
+            found |= {**self.airflow.settings(), "AIRFLOW_URL": self.airflow.url}
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in found.items()]
-        (self.home / _ADDRESSES).write_text("".join(lines))
+        path = self.home / _ADDRESSES
+        path.touch(mode=0o600)  # it holds keys
+        path.write_text("".join(lines))
 
     @property
     def etl_database_url(self) -> str:

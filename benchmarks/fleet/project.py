@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from etl_lib.config.project import Project
+from etl_lib.load.tables import migrate_if_needed
+from local_stack.airflow_api import AirflowApi
+from local_stack.stack import Stack
 
 REPO = Path(__file__).parents[2]
 COURSES, SECTIONS = 100, 200
@@ -48,6 +56,41 @@ def make_project(folder: Path, ids: Sequence[str]) -> Path:
     for client_id in ids:
         write_mapping(include, client_id)
     return include
+
+
+@contextmanager
+def running(
+    home: Path, ids: Sequence[str], celery_slots: int = 0
+) -> Iterator[tuple[Stack, Path, AirflowApi]]:
+    """Start a stack over a project of these schools; gives it with the project's `include/` and Airflow's API.
+
+    `celery_slots`: so many tasks at once on Celery workers, which are then to be started; 0: the LocalExecutor.
+    """
+    include = make_project(home / "project", ids)
+    bundle = {
+        "name": "integrations",
+        "classpath": "etl_lib.airflow_edge.bundle.SnapshotBundle",
+        "kwargs": {"project": str(include.parent), "refresh_interval": 5},
+    }
+    stack = Stack(home / "stack", REPO, (), bundles=[bundle])
+    stack.more_environ["ETL_INCLUDE"] = str(include)
+    assert stack.airflow is not None
+    if celery_slots:
+        stack.airflow.celery, stack.airflow.parallelism = True, celery_slots
+    with stack:
+        migrate_if_needed(stack.etl_database_url, Project(include, "development").entities)
+        api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
+        api.wait_for_dags(set(ids), 600)
+        yield stack, include, api
+
+
+def wait_until(is_so: Callable[[], bool], limit_s: float, pause_s: float = 1) -> None:
+    """Look again and again; raises RetryError when it is not so within the limit."""
+    Retrying(
+        stop=stop_after_delay(limit_s),
+        wait=wait_fixed(pause_s),
+        retry=retry_if_result(lambda so: not so),
+    )(is_so)
 
 
 def write_mapping(

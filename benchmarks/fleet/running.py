@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,15 +12,12 @@ from typing import Any
 import psycopg
 
 from benchmarks.cpu import cpu_s
-from benchmarks.fleet.project import client_ids, files, make_project, put, write_mapping
+from benchmarks.fleet.project import client_ids, files, put, running, wait_until, write_mapping
 from benchmarks.results import Figure, Table
-from etl_lib.config.project import Project
-from etl_lib.load.tables import migrate_if_needed
 from local_stack.airflow_api import AirflowApi
 from local_stack.objects import CLIENTS_BUCKET
 from local_stack.stack import Stack
 
-REPO = Path(__file__).parents[2]
 ROWS, CHANGED = 10_000, 0.01
 EDIT_S, QUIET_S, NIGHT_MIN, WAIT_MIN, IDLE_SHARE = 40, 2, 25, 5, 0.02
 FLEET = 500
@@ -66,7 +63,7 @@ class Fleet:
         before, begun, since = self.cpu_s(), time.monotonic(), self._now()
         for client_id in ids:
             self.api.trigger(client_id)
-        self._wait(lambda: len(self._ended(since, statuses)) >= len(ids))
+        wait_until(lambda: len(self._ended(since, statuses)) >= len(ids), _LIMIT_S)
         lasted_s = time.monotonic() - begun
         after = self.cpu_s()
         return lasted_s, {name: after[name] - before[name] for name in after}
@@ -83,15 +80,6 @@ class Fleet:
             raise RuntimeError(f"runs ended otherwise: {sorted(wrong)[:5]}")
         return [at for at, _, _ in found]
 
-    def _wait(
-        self, is_so: Callable[[], bool], limit_s: float = _LIMIT_S, pause_s: float = 1
-    ) -> None:
-        until = time.monotonic() + limit_s
-        while not is_so():
-            if time.monotonic() > until:
-                raise TimeoutError("waited too long")
-            time.sleep(pause_s)
-
     # --- parts --------------------------------------------------------------------------------------
 
     def edit(self) -> None:
@@ -99,10 +87,11 @@ class Fleet:
         client_id = self.ids[-1]
         write_mapping(self.include, client_id, name="Renamed School")
         begun = time.monotonic()
-        self._wait(
+        wait_until(
             lambda: self.api.get(f"/dags/{client_id}")["dag_display_name"] == "Renamed School",
-            300, 0.2,
-        )  # fmt: skip
+            300,
+            0.2,
+        )
         took_s = time.monotonic() - begun
         self._add(f"An edited mapping of {len(self.ids)} shows in Airflow after", f"{took_s:.0f} s",
                   f"under {EDIT_S} s", took_s < EDIT_S)  # fmt: skip
@@ -154,7 +143,7 @@ class Fleet:
             write_mapping(self.include, client_id, schedule=f"{due.minute} {due.hour} * * *")
         time.sleep(max((due - self._now()).total_seconds(), 0))
         before = self.cpu_s()
-        self._wait(lambda: len(self._ended(due, ("succeeded",))) >= len(ids))
+        wait_until(lambda: len(self._ended(due, ("succeeded",))) >= len(ids), _LIMIT_S)
         after = self.cpu_s()
         ended = self._ended(due, ("succeeded",))
         lasted_s = (ended[-1] - due).total_seconds()
@@ -203,13 +192,13 @@ class Fleet:
             ended[:] = [at for (at,) in found]
             return bool(found)
 
-        self._wait(is_loaded)
+        wait_until(is_loaded, _LIMIT_S)
         waited_min = (ended[0] - since).total_seconds() / 60
         self._add(
             f"A small school, started after {len(large)} that send {rows:,} rows each",
             f"loaded after {waited_min:.1f} min", f"under {WAIT_MIN} min", waited_min < WAIT_MIN,
         )  # fmt: skip
-        self._wait(lambda: len(self._ended(since, ("succeeded",))) >= len(ids))
+        wait_until(lambda: len(self._ended(since, ("succeeded",))) >= len(ids), _LIMIT_S)
 
     def _night_table(self, title: str, number: int, lasted_s: float, cpu: dict[str, float]) -> None:
         rows = [[name, f"{value:.0f}", f"{value / number:.2f}"] for name, value in cpu.items()]
@@ -227,19 +216,7 @@ def measured(
 ) -> tuple[list[Figure], list[Table]]:
     """Start the stack with so many mappings, of which so many are at work, and measure every part."""
     ids = client_ids(mappings)
-    include = make_project(folder / "project", ids)
-    bundle = {
-        "name": "integrations",
-        "classpath": "etl_lib.airflow_edge.bundle.SnapshotBundle",
-        "kwargs": {"project": str(include.parent), "refresh_interval": 5},
-    }
-    stack = Stack(folder / "stack", REPO, (), bundles=[bundle])
-    stack.more_environ["ETL_INCLUDE"] = str(include)
-    with stack:
-        assert stack.airflow is not None
-        migrate_if_needed(stack.etl_database_url, Project(include, "development").entities)
-        api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
-        api.wait_for_dags(set(ids), 600)
+    with running(folder, ids) as (stack, include, api):
         fleet = Fleet(stack, include, api, ids)
         fleet.edit()
         at_work = ids[:clients]

@@ -86,21 +86,37 @@ class SnapshotBundle(BaseDagBundle):
                     # work while the snapshot was made would hide it for min_file_process_interval
                     to_be_parsed(self.path.parent)
                 return
-            project = Project.load(self.project / "include")
+            self._current, self._seen = self._taken(), seen
+
+    def _taken(self) -> str:
+        """Take a snapshot, unless the files are those of one that is there; gives its version.
+
+        All is read from the copy: a file that is edited meanwhile must not be described as it was
+        before, and kept as it is after.
+        """
+        home = Path(self.versions_dir)
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home, prefix=".part-") as scratch:
+            copy = Path(scratch) / "snapshot"
+            for path in self._files():
+                (copy / path.relative_to(self.project)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy / path.relative_to(self.project))
+            project = Project.load(copy / "include")
             clients = self._described_by_client(project)
             self._roles = frozenset(r for one in clients.values() for r in one.access_control)
             ensure_roles(self._roles)
             self._pools = _pools_of(project)
             ensure_pools(self._pools)
-            digest = self._digest()
-            target = Path(self.versions_dir) / digest
-            if not target.is_dir():
-                self._snapshot(target, project, clients)
+            digest = _digest(copy)
+            if not (home / digest).is_dir():
+                _complete(copy, project, clients)
+                copy.rename(home / digest)
             elif self._current not in (None, digest):
-                to_be_parsed(target)  # what was taken back
-            if travel():
-                publish(target, project, self.name)  # before a run can begin with it
-            self._current, self._seen = digest, seen
+                to_be_parsed(home / digest)  # what was taken back
+        if travel():
+            snapshot = home / digest
+            publish(snapshot, Project.load(snapshot / "include"), self.name)  # before a run can begin with it
+        return digest
 
     def _files(self) -> Iterator[Path]:
         for part in _PARTS:
@@ -129,30 +145,6 @@ class SnapshotBundle(BaseDagBundle):
         self._described = found
         return {client_id: one for client_id, (_, one) in found.items()}
 
-    def _digest(self) -> str:
-        digest = hashlib.sha256()
-        for home, files in ((self.project, self._files()), (_CODE, sorted(_CODE.rglob("*.py")))):
-            for path in files:
-                digest.update(str(path.relative_to(home)).encode() + b"\0")
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()[:16]
-
-    def _snapshot(self, target: Path, project: Project, clients: dict[str, Described]) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".part-"))
-        for path in self._files():
-            copy = scratch / path.relative_to(self.project)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-        keep_described(scratch, project.environment_name, clients)
-        mistakes = {client_id: one.mistake for client_id, one in clients.items() if one.mistake}
-        mistakes |= {name: str(fault) for name, fault in project.misnamed_mappings().items()}
-        for name, text in mistakes.items():
-            stub = scratch / "dags" / f"mapping_{name}.py"
-            stub.write_text(_STUB.format(text=text), encoding="utf-8")
-        scratch.chmod(0o755)
-        scratch.rename(target)
-
 
 def _pools_of(project: Project) -> dict[str, int]:
     """The environment's pools; none while its file has a mistake, which then is every client's."""
@@ -160,3 +152,25 @@ def _pools_of(project: Project) -> dict[str, int]:
         return dict(project.environment.pools)
     except EtlError:
         return {}
+
+
+def _digest(copy: Path) -> str:
+    """The version of a copy of the files, read by this code."""
+    digest = hashlib.sha256()
+    files = [(copy, sorted(path for part in _PARTS for path in copy.glob(part)))]
+    files.append((_CODE, sorted(_CODE.rglob("*.py"))))
+    for home, paths in files:
+        for path in paths:
+            digest.update(str(path.relative_to(home)).encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _complete(copy: Path, project: Project, clients: dict[str, Described]) -> None:
+    """Add to a copy of the files what makes it a snapshot: the descriptions, and a file for each mistake."""
+    keep_described(copy, project.environment_name, clients)
+    mistakes = {client_id: one.mistake for client_id, one in clients.items() if one.mistake}
+    mistakes |= {name: str(fault) for name, fault in project.misnamed_mappings().items()}
+    for name, text in mistakes.items():
+        stub = copy / "dags" / f"mapping_{name}.py"
+        stub.write_text(_STUB.format(text=text), encoding="utf-8")

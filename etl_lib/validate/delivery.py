@@ -65,7 +65,10 @@ def validate(run: Run, extracted: Extracted, rows_of_last: Mapping[str, int]) ->
         )
     verdict = _judge(run, passes)
     fills = tuple(one.result() for one in passes)
-    holds = [hold for one in passes for hold in one.holds(rows_of_last)]
+    feeds = {
+        one.fill.feed_name: one for one in reversed(passes)
+    }  # its rows are those of all its fills
+    holds = [hold for one in reversed(feeds.values()) for hold in one.holds(rows_of_last)]
     validated = Validated(
         fills=fills,
         holds=tuple(holds),

@@ -97,3 +97,25 @@ def test_a_snapshot_stays_new_until_airflow_has_begun_to_parse_it(bundle) -> Non
     assert is_touched_by_a_look() and is_touched_by_a_look()
     parsing_begins(Project.load(first.path.parent / "include"))
     assert not is_touched_by_a_look()
+
+
+def test_an_edit_while_a_snapshot_is_taken_is_described_as_it_is_kept(
+    bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from etl_lib.airflow_edge import bundle as module
+    from etl_lib.airflow_edge.described import described
+
+    first = bundle()
+    mappings = first.project / "include" / "mappings"
+    text = (mappings / "lakeside.yaml").read_text()
+
+    def edited_meanwhile(_: object) -> None:
+        (mappings / "lakeside.yaml").write_text(f"{text}viewers: Another role\n")
+
+    (mappings / "ashford.yaml").write_text((mappings / "ashford.yaml").read_text() + "# edited\n")
+    monkeypatch.setattr(module, "ensure_roles", edited_meanwhile)
+    for _ in range(2):  # the look that was at work, and the next
+        first.refresh()
+    kept = Project.load(first.path.parent / "include")
+    assert "Another role" in kept.mapping_path("lakeside").read_text()
+    assert set(described(kept, "lakeside").access_control) == {"Another role"}

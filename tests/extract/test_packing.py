@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
+import random
 import stat
 import struct
 import subprocess
@@ -93,7 +93,8 @@ def test_several_members_and_several_gzips_in_one_are_read(school: School) -> No
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 1 << 20, (1 << 20) + 1, 3_000_000])
 @pytest.mark.parametrize("level", [0, 9])
 def test_a_gzip_of_any_size_comes_out_as_it_went_in(tmp_path: Path, size: int, level: int) -> None:
-    data = (os.urandom(size // 2) + b"\0" * size)[:size]
+    # always the same bytes: one in a hundred beginnings at random is that of JSON, which is refused
+    data = (b"Id" + random.Random(size).randbytes(size // 2) + b"\0" * size)[:size]
     (tmp_path / "a.gz").write_bytes(gzip.compress(data, level) * 5)
     digest = Packed(tmp_path / "a.gz", "a.gz", "a.gz").unpack(None, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == data * 5

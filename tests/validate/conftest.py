@@ -44,7 +44,7 @@ def judged(tmp_path: Path) -> Callable[..., Judged]:
     def run(
         entity: str, field: str, rule: Any, files: Mapping[str, Cells], **feed: Any
     ) -> Judged:  # fmt: skip
-        extracted = _extracted(tmp_path, entity, field, rule, files, feed)
+        extracted = extracted_of(tmp_path, entity, field, rule, files, feed)
         home = Storage.local(tmp_path)
         work = Run("school", "school", "r", datetime(2026, 11, 23, tzinfo=UTC), "", home.at("a"),
                    home.at("w"), home.at("o"))  # fmt: skip
@@ -64,9 +64,10 @@ def judged(tmp_path: Path) -> Callable[..., Judged]:
     return run
 
 
-def _extracted(
+def extracted_of(
     folder: Path, entity: str, field: str, rule: Any, files: Mapping[str, Cells], feed: dict[str, Any]
 ) -> Extracted:  # fmt: skip
+    """A delivery of one feed, `f`, that fills the entity; `feed`: what its mapping says besides, or instead."""
     include = folder / "include"
     shutil.copytree(INCLUDE, include, ignore=shutil.ignore_patterns("samples", "mappings"))
     (include / "mappings").mkdir()

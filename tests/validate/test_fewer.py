@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
 from etl_lib.config.entity import Entity
 from etl_lib.config.mapping import Feed
 from etl_lib.config.project import Fill
+from etl_lib.run import Run
+from etl_lib.storage import Storage
+from etl_lib.validate import validate
 from etl_lib.validate.fewer import far_fewer_rows
+from tests.validate.conftest import extracted_of
 
 ENTITY = {
     "entity": "person", "description": "x",
@@ -46,3 +53,20 @@ def test_far_fewer_rows_than_last_time_are_asked_about(
     assert [one.limit for one in found] == (["rows_share_of_last"] if held else [])
     for one in found:
         assert f"the last delivery had {last}" in one.text
+
+
+def test_a_feed_that_fills_two_entities_gives_its_reason_once(tmp_path: Path) -> None:
+    entities = {
+        "organization": {
+            "columns": {"organization_id": "Id", "name": "Name", "type": {"constant": "school"}}
+        },
+        "course": {"columns": {"course_id": "Id", "title": "Name"}},
+    }
+    files = {"a.csv": {"Name": ["x"] * 30}}
+    extracted = extracted_of(tmp_path, "course", "title", "Name", files, {"entities": entities})
+    home = Storage.local(tmp_path)
+    run = Run("school", "school", "r", datetime(2026, 11, 23, tzinfo=UTC), "", home.at("a"),
+              home.at("w"), home.at("o"))  # fmt: skip
+    validated = validate(run, extracted, {"f": 100})
+    assert len(validated.fills) == 2
+    assert [(one.feed, one.limit) for one in validated.holds] == [("f", "rows_share_of_last")]
