@@ -115,7 +115,9 @@ class SnapshotBundle(BaseDagBundle):
                 to_be_parsed(home / digest)  # what was taken back
         if travel():
             snapshot = home / digest
-            publish(snapshot, Project.load(snapshot / "include"), self.name)  # before a run can begin with it
+            publish(
+                snapshot, Project.load(snapshot / "include"), self.name
+            )  # before a run can begin with it
         return digest
 
     def _files(self) -> Iterator[Path]:
