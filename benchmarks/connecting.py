@@ -20,13 +20,14 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
-from benchmarks.fleet.project import running, wait_until
+from benchmarks.fleet.project import running
 from benchmarks.onboarding import schools
 from benchmarks.results import Figure, Table, keep
 from local_stack.airflow_api import AirflowApi
 from local_stack.objects import key_pair
 from local_stack.sftp_client import upload
 from local_stack.stack import SftpAccess, Stack
+from local_stack.waiting import wait_until
 
 _AIM_S, _LIMIT_S = 60, 300
 _STEPS = ("etl new", "etl test", "etl provision", "upload", "first load")

@@ -28,13 +28,13 @@ from benchmarks.fleet.project import (
     make_project,
     put,
     running,
-    wait_until,
     write_mapping,
 )
 from benchmarks.fleet.running import CHANGED, ROWS, WAIT_MIN, Fleet
 from benchmarks.results import Figure, Table, keep
 from local_stack.airflow import HEARTBEAT_TIMEOUT_S, Airflow, Worker
 from local_stack.processes import Process
+from local_stack.waiting import wait_until
 
 AT_ONCE = 2  # tasks of each worker
 LARGE = 3

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryError
+
+from local_stack.waiting import wait_until
 
 _TAIL_LINES = 15
 _PR_SET_PDEATHSIG = 1
@@ -70,13 +72,8 @@ class Process:
                 )
             return ready()
 
-        retrying = Retrying(
-            stop=stop_after_delay(limit_s),
-            wait=wait_fixed(0.1),
-            retry=retry_if_result(lambda ok: not ok),
-        )
         try:
-            retrying(dead_or_ready)
+            wait_until(dead_or_ready, limit_s, pause_s=0.1)
         except RetryError:
             raise StackError(
                 f"{self.name} was not ready within {limit_s:.0f} s.\n{self.tail()}"

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 
 from local_stack.airflow_api import AirflowApi
 from local_stack.stack import addresses
+from local_stack.waiting import wait_until
 
 # shares one running stack: stays in one of the parallel processes
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(450)]
@@ -142,10 +142,7 @@ def test_a_second_one_finds_nothing_new_takes_a_new_client_and_ends_at_ctrl_c(
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
-    until = time.monotonic() + 20
-    while (found := list(left_behind(home))) and time.monotonic() < until:
-        time.sleep(0.5)
-    assert found == []
+    wait_until(lambda: not list(left_behind(home)), 20)
 
 
 def _the_readmes_five_steps_work(checkout: Path, home: Path) -> None:
@@ -160,16 +157,14 @@ def _the_readmes_five_steps_work(checkout: Path, home: Path) -> None:
     api.wait_for_dags({"riverside"})
     run_id = api.trigger("riverside")
     api.unpause("riverside")
-    until = time.monotonic() + 90
-    while api.run_state("riverside", run_id) in ("queued", "running"):
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    wait_until(lambda: api.run_state("riverside", run_id) not in ("queued", "running"), 90)
     assert api.run_state("riverside", run_id) == "success"
     with psycopg.connect(where["ETL_DATABASE_URL"]) as connection:
         count = "SELECT count(*) FROM core.current_person WHERE client_id = 'riverside'"
         assert connection.execute(count).fetchone() == (31,)
     (checkout / "include" / "mappings" / "riverside.yaml").unlink()
-    until = time.monotonic() + 90
-    while "riverside" in {dag["dag_id"] for dag in api.get("/dags", limit=100)["dags"]}:
-        assert time.monotonic() < until
-        time.sleep(0.5)
+
+    def gone() -> bool:
+        return "riverside" not in {d["dag_id"] for d in api.get("/dags", limit=100)["dags"]}
+
+    wait_until(gone, 90)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from etl_lib.config.project import Project
 from etl_lib.load.tables import migrate_if_needed
@@ -82,15 +80,6 @@ def running(
         api = AirflowApi(stack.airflow.url, "admin", stack.airflow.password("admin"))
         api.wait_for_dags(set(ids), 600)
         yield stack, include, api
-
-
-def wait_until(is_so: Callable[[], bool], limit_s: float, pause_s: float = 1) -> None:
-    """Look again and again; raises RetryError when it is not so within the limit."""
-    Retrying(
-        stop=stop_after_delay(limit_s),
-        wait=wait_fixed(pause_s),
-        retry=retry_if_result(lambda so: not so),
-    )(is_so)
 
 
 def write_mapping(

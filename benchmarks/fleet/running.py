@@ -12,11 +12,12 @@ from typing import Any
 import psycopg
 
 from benchmarks.cpu import cpu_s
-from benchmarks.fleet.project import client_ids, files, put, running, wait_until, write_mapping
+from benchmarks.fleet.project import client_ids, files, put, running, write_mapping
 from benchmarks.results import Figure, Table
 from local_stack.airflow_api import AirflowApi
 from local_stack.objects import CLIENTS_BUCKET
 from local_stack.stack import Stack
+from local_stack.waiting import wait_until
 
 ROWS, CHANGED = 10_000, 0.01
 EDIT_S, QUIET_S, NIGHT_MIN, WAIT_MIN, IDLE_SHARE = 40, 2, 25, 5, 0.02

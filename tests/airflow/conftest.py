@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from local_stack.airflow_api import AirflowApi
 from local_stack.browser import chromium
 from local_stack.sftp_client import upload
 from local_stack.stack import Stack
+from local_stack.waiting import wait_until
 from tests.mail import MailServer, mail_server
 
 GOOD, BROKEN, SILENT, KILLED = "lakeside", "broken_school", "silent_school", "killed_school"
@@ -58,10 +58,7 @@ class RunningAirflow:
     @staticmethod
     def wait_until(is_so: Callable[[], bool], limit_s: float = 120) -> None:
         """Look twice a second until it is so."""
-        until = time.monotonic() + limit_s
-        while not is_so():
-            assert time.monotonic() < until, "waited too long"
-            time.sleep(0.5)
+        wait_until(is_so, limit_s)
 
     def query(self, text: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of the ETL database."""

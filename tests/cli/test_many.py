@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from etl_lib.cli.run import local_run
 from etl_lib.config.project import Project
 from etl_lib.errors import FixTheSetup
 from etl_lib.many import Desk, apply
+from local_stack.waiting import wait_until
 from tests.cli.conftest import REPO, Delivery, Etl
 
 SAMPLES = REPO / "include" / "samples"
@@ -135,10 +135,7 @@ class Obstacle:
 
     def wait_until_it_waits(self) -> None:
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'etl.client_state'::regclass"
-        until = time.monotonic() + 20
-        while self.look.execute(waiting.encode()).fetchone() == (0,):
-            assert time.monotonic() < until, "the load never came so far"
-            time.sleep(0.02)
+        wait_until(lambda: self.look.execute(waiting.encode()).fetchone() != (0,), 20, 0.02)
 
     def __call__(self) -> None:
         self.lock.rollback()

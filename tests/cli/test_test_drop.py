@@ -25,6 +25,7 @@ from etl_lib.load.delivery import lock_client
 from etl_lib.metrics.board import newest_runs, runs_of
 from etl_lib.metrics.chosen import stopped_runs
 from local_stack.objects import CLIENTS_BUCKET
+from local_stack.waiting import wait_until
 from tests.cli.conftest import REPO, Etl
 from tests.mail import mail_server
 from tests.onboarding.served import Served, serving
@@ -76,12 +77,9 @@ class Drop:
         """Which clients the DAG would answer now."""
         return LookOperator(task_id="look", include=str(self.include)).execute({})  # type: ignore[typeddict-item]
 
-    def finds(self, *client_ids: str) -> bool:
-        """Whether the DAG answers these now; rclone shows a change of a file after a second or two."""
-        until = time.monotonic() + 10
-        while (found := self.look()) != [*client_ids] and time.monotonic() < until:
-            time.sleep(0.3)
-        return found == [*client_ids]
+    def wait_until_found(self, *client_ids: str) -> None:
+        """Until the DAG would answer just these; rclone shows a change of a file after a second or two."""
+        wait_until(lambda: self.look() == [*client_ids], 10)
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url) as connection:
@@ -119,6 +117,7 @@ def drop(
     made = Drop(served, etl, include, database_url)
     yield made
     shutil.rmtree(made.root, ignore_errors=True)
+    wait_until(lambda: not any("/inbox/" in key for key in served.all_keys()), 10)
 
 
 def test_a_test_says_what_a_dry_run_says_and_changes_nothing_but_its_own_record(
@@ -225,7 +224,7 @@ def test_each_test_is_answered_once_and_again_when_a_file_has_changed(drop: Drop
     assert drop.answer().code == 0
     assert drop.look() == []
     drop.write("orgs.csv", (SAMPLE / "night_2" / "orgs.csv").read_text(), age_s=20)
-    assert drop.finds("lakeside")
+    drop.wait_until_found("lakeside")
 
 
 def test_files_that_still_come_and_a_broken_mapping_keep_no_other_school_waiting(
@@ -235,12 +234,12 @@ def test_files_that_still_come_and_a_broken_mapping_keep_no_other_school_waiting
     environment.write_text(environment.read_text().replace("stable_s: 2", "stable_s: 60"))
     drop.put()
     drop.write("orgs.csv", "x", client_id="metro", age_s=90)
-    assert drop.finds("metro")  # those of lakeside came half a minute ago
+    drop.wait_until_found("metro")  # those of lakeside came half a minute ago
     path = drop.include / "mappings" / "metro.yaml"
     path.write_text(path.read_text() + "nonsense: 1\n")
     for file in drop.folder().iterdir():
         os.utime(file, (time.time() - 90,) * 2)
-    assert drop.finds("lakeside")
+    drop.wait_until_found("lakeside")
 
 
 def test_files_go_two_weeks_after_the_answer_and_not_before(drop: Drop) -> None:
@@ -260,8 +259,7 @@ def test_files_go_two_weeks_after_the_answer_and_not_before(drop: Drop) -> None:
 def test_a_real_run_sees_no_file_of_the_test_folder(drop: Drop, tmp_path: Path) -> None:
     drop.put()
     resolved = Project(drop.include, "development").resolve("lakeside")
-    project = Project(drop.include, "development")
-    for source in (source_of(resolved, project), LocalSource(drop.folder().parent)):
+    for source in (source_of(resolved, CLIENTS_BUCKET), LocalSource(drop.folder().parent)):
         assert source.list().files == ()
         assert not look(resolved, source, None).whole
     answer = drop.etl("run", "lakeside", "--files", str(drop.folder().parent), "--json")
@@ -310,9 +308,9 @@ def test_while_a_real_load_is_at_work_the_test_waits_for_the_next_look(
     assert (answer.code, answer.out) == (2, "")
     assert "[LOAD_BUSY]" in answer.err
     assert drop.replies() == {}
-    assert drop.finds("lakeside")
+    drop.wait_until_found("lakeside")
     assert drop.answer().code == 0
-    assert drop.finds()
+    drop.wait_until_found()
 
 
 def test_the_test_folder_is_not_told_as_a_file_that_was_refused(drop: Drop, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from etl_lib.storage import Storage
 from local_stack.objects import CLIENTS_BUCKET, STORAGE_BUCKET
 from local_stack.sftp_client import logged_in, upload
 from local_stack.stack import Stack
+from local_stack.waiting import wait_until
 
 REPO = Path(__file__).parents[2]
 OWN_SERVER = "westbrook"  # fetched from its own SFTP server; lakeside uploads to ours
@@ -69,10 +69,7 @@ def test_what_a_school_uploads_over_sftp_is_listed_in_s3(
     project = Project(REPO / "include", "development")
     source = source_of(project.resolve("lakeside"), project.environment.client_folders.bucket)
 
-    until = time.monotonic() + 10
-    while names_of(source) != ["a.csv"] and time.monotonic() < until:
-        time.sleep(0.2)
-    assert names_of(source) == ["a.csv"]
+    wait_until(lambda: names_of(source) == ["a.csv"], 10)
     target = io.BytesIO()
     source.download("a.csv", target)
     assert target.getvalue() == b"Id\n1\n"
