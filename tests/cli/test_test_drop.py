@@ -57,12 +57,38 @@ class Drop:
         """Upload files of a night, all of them without names; long enough ago to lie still."""
         for path in (SAMPLE / night).iterdir():
             if not names or path.name in names:
-                self.write(path.name, path.read_text(), client_id)
+                self._write(path.name, path.read_text(), client_id)
+        self.wait_until_listed()
 
     def write(self, name: str, text: str, client_id: str = "lakeside", age_s: float = 30) -> None:
+        self._write(name, text, client_id, age_s)
+        self.wait_until_listed()
+
+    def _write(self, name: str, text: str, client_id: str, age_s: float = 30) -> None:
         path = self.folder(client_id) / name
         path.write_text(text)
         os.utime(path, (time.time() - age_s,) * 2)
+
+    def wait_until_listed(self) -> None:
+        """Until the server shows the files as they are; it looks at a folder once a second."""
+
+        def listed() -> bool:
+            pages = (
+                self.served.s3().get_paginator("list_objects_v2").paginate(Bucket=CLIENTS_BUCKET)
+            )
+            shown = {
+                (one["Key"], one["Size"], int(one["LastModified"].timestamp()))
+                for page in pages
+                for one in page.get("Contents", ())
+                if "/inbox/" in one["Key"]
+            }
+            files = [path for path in self.root.glob("*/inbox/**/*") if path.is_file()]
+            return shown == {
+                (f"clients/{f.relative_to(self.root)}", f.stat().st_size, int(f.stat().st_mtime))
+                for f in files
+            }
+
+        wait_until(listed, 10, pause_s=0.1)
 
     def answer(self) -> Any:
         """What `etl test-drop` says, with its exit code."""
@@ -76,10 +102,6 @@ class Drop:
     def look(self) -> list[str]:
         """Which clients the DAG would answer now."""
         return LookOperator(task_id="look", include=str(self.include)).execute({})  # type: ignore[typeddict-item]
-
-    def wait_until_found(self, *client_ids: str) -> None:
-        """Until the DAG would answer just these; rclone shows a change of a file after a second or two."""
-        wait_until(lambda: self.look() == [*client_ids], 10)
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url) as connection:
@@ -117,7 +139,7 @@ def drop(
     made = Drop(served, etl, include, database_url)
     yield made
     shutil.rmtree(made.root, ignore_errors=True)
-    wait_until(lambda: not any("/inbox/" in key for key in served.all_keys()), 10)
+    made.wait_until_listed()
 
 
 def test_a_test_says_what_a_dry_run_says_and_changes_nothing_but_its_own_record(
@@ -224,7 +246,7 @@ def test_each_test_is_answered_once_and_again_when_a_file_has_changed(drop: Drop
     assert drop.answer().code == 0
     assert drop.look() == []
     drop.write("orgs.csv", (SAMPLE / "night_2" / "orgs.csv").read_text(), age_s=20)
-    drop.wait_until_found("lakeside")
+    assert drop.look() == ["lakeside"]
 
 
 def test_files_that_still_come_and_a_broken_mapping_keep_no_other_school_waiting(
@@ -234,12 +256,13 @@ def test_files_that_still_come_and_a_broken_mapping_keep_no_other_school_waiting
     environment.write_text(environment.read_text().replace("stable_s: 2", "stable_s: 60"))
     drop.put()
     drop.write("orgs.csv", "x", client_id="metro", age_s=90)
-    drop.wait_until_found("metro")  # those of lakeside came half a minute ago
+    assert drop.look() == ["metro"]  # those of lakeside came half a minute ago
     path = drop.include / "mappings" / "metro.yaml"
     path.write_text(path.read_text() + "nonsense: 1\n")
     for file in drop.folder().iterdir():
         os.utime(file, (time.time() - 90,) * 2)
-    drop.wait_until_found("lakeside")
+    drop.wait_until_listed()
+    assert drop.look() == ["lakeside"]
 
 
 def test_files_go_two_weeks_after_the_answer_and_not_before(drop: Drop) -> None:
@@ -308,9 +331,9 @@ def test_while_a_real_load_is_at_work_the_test_waits_for_the_next_look(
     assert (answer.code, answer.out) == (2, "")
     assert "[LOAD_BUSY]" in answer.err
     assert drop.replies() == {}
-    drop.wait_until_found("lakeside")
+    assert drop.look() == ["lakeside"]
     assert drop.answer().code == 0
-    drop.wait_until_found()
+    assert drop.look() == []
 
 
 def test_the_test_folder_is_not_told_as_a_file_that_was_refused(drop: Drop, tmp_path: Path) -> None:
