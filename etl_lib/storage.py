@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from etl_lib import s3
 from etl_lib.errors import TryAgain
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 _DELETED_AT_ONCE = 1000  # more S3 does not take
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -47,8 +50,9 @@ class Storage:
     def s3(
         cls, bucket: str, *, access_key: str | None = None, secret_key: str | None = None,
         session_token: str | None = None, endpoint_url: str | None = None, region: str | None = None,
+        config: Config | None = None,
     ) -> Storage:  # fmt: skip
-        """A bucket; without keys the machine's own AWS identity is used."""
+        """A bucket; without keys the machine's own AWS identity is used. `config`: more settings of botocore."""
         import boto3  # a seventh of a second that local folders do not pay
         from botocore.config import Config
 
@@ -59,7 +63,7 @@ class Storage:
             aws_session_token=session_token,
             endpoint_url=endpoint_url,
             region_name=region or "us-east-1",
-            config=Config(connect_timeout=10, read_timeout=60),
+            config=Config(connect_timeout=10, read_timeout=60).merge(config or Config()),
         )
         return cls(bucket, client)
 

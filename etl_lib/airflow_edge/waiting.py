@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from cachetools import TTLCache, cached
 
-from etl_lib.airflow_edge.connections import s3_client, source_of
+from etl_lib.airflow_edge.connections import lasting_client, source_of
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import TryAgain
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # All who wait look through one client: with one made for each look 500 waiting schools took 1.5 cores of the
 # triggerer (176 CPU ms a look, 1.5 with a client that is there). A changed connection counts after five minutes.
-_kept_client = cached(TTLCache[str, Any](maxsize=64, ttl=300), lock=Lock())(s3_client)
+_kept_client = cached(TTLCache[str, Any](maxsize=64, ttl=300), lock=Lock())(lasting_client)
 
 
 def wait_of(context: Context, resolved: ResolvedMapping) -> Wait:
