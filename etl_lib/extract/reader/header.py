@@ -13,7 +13,15 @@ from etl_lib.extract.reader.columns import Expected
 from etl_lib.extract.reader.dialect import DELIMITERS, QUOTES, Dialect, named
 from etl_lib.extract.reader.encoding import SAMPLE_BYTES, Text
 from etl_lib.extract.reader.records import Record, State
-from etl_lib.extract.reader.sample import Line, Sampled, likelier, lines_of, read_sample, styles
+from etl_lib.extract.reader.sample import (
+    Line,
+    Sampled,
+    likelier,
+    lines_of,
+    named_part,
+    read_sample,
+    styles,
+)
 
 HEADER_WITHIN_LINES = 60
 STYLE_WITHIN_LINES = 1_000
@@ -27,8 +35,8 @@ def find_table(text: Text, form: FileFormat, expected: Expected, shown: str) -> 
     Raises AskTheSchool: FILE_EMPTY, FILE_NOT_A_TABLE, FILE_FIXED_WIDTH, FILE_HEADER_NOT_FOUND, or
     FILE_DELIMITER and FILE_QUOTE when the file is clearly not written as was agreed.
     """
-    sample = text.sample()
-    lines = readable_lines(sample, text.begins_at, shown)
+    start = text.sample()
+    lines = readable_lines(start, text.begins_at, shown)
     if form.widths:
         return _of_fixed_width(lines, form, expected, shown)
     if not form.header:
@@ -39,13 +47,17 @@ def find_table(text: Text, form: FileFormat, expected: Expected, shown: str) -> 
         raise _no_header(lines, expected, shown)
     _hold_to_delimiter(best.dialect.delimiter, form.delimiter_character, shown)
     below = [line for line in lines if line.begins_at >= best.last.ends_at]
-    chosen = _style(
-        best.dialect, form, [*lines[best.at : best.at + 1], *below], shown, len(best.cells)
-    )
+    sample = [*lines[best.at : best.at + 1], *below]
+    cells, chosen = best.cells, _style(best.dialect, form, sample, shown, len(best.cells))
+    fewer = named_part(cells)
+    if len(fewer) < len(cells):  # a spreadsheet's header may end with delimiters that its rows lack
+        shorter = _style(best.dialect, form, sample, shown, len(fewer))
+        if shorter.share >= chosen.share:
+            cells, chosen = fewer, shorter
     other = next((o for o in found if o.dialect.delimiter != best.dialect.delimiter), None)
     return replace(
         chosen.dialect,
-        header=best.cells,
+        header=cells,
         header_line=best.first.number,
         first_row_line=best.last.number + 1,
         rows_begin_at=best.last.ends_at,

@@ -72,6 +72,8 @@ def read_sample(lines: Sequence[Line], dialect: Dialect, width: int | None = Non
         at += length
     widths = Counter(len(cells) for _, _, cells in found)
     usual = width or max(widths, key=lambda w: (widths[w], w), default=0)
+    if found and not width and len(named_part(found[0][2])) == usual:
+        found[0] = (*found[0][:2], found[0][2][:usual])
     good = [one for one in found if len(one[2]) == usual]
     every = len(found) + broken
     mark = f"{dialect.delimiter}{dialect.quote}"
@@ -83,6 +85,11 @@ def read_sample(lines: Sequence[Line], dialect: Dialect, width: int | None = Non
         tuple(tuple(cells) for _, _, cells in good),
         tuple(number for number, _, _ in good), tuple(length for _, length, _ in good), quoted,
     )  # fmt: skip
+
+
+def named_part(cells: Sequence[str]) -> tuple[str, ...]:
+    """What may be a header, without the empty names at its end: spreadsheets write them, and no values below."""
+    return tuple(cells[: max((at for at, cell in enumerate(cells, 1) if cell.strip()), default=0)])
 
 
 def styles(

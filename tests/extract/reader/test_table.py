@@ -214,6 +214,15 @@ def test_an_agreed_delimiter_that_is_not_used_is_a_fault_of_the_file(read: Read)
     assert caught.value.faults[0].code == "FILE_DELIMITER"
 
 
+def test_a_header_that_ends_with_more_delimiters_than_its_rows_has_no_more_columns(
+    read: Read,
+) -> None:
+    found = read(b"Id,Name,Last,,\n1,Ana,Ruiz\n2,Bo,Li\n")
+    assert (found.rows, found.rejected) == (WANTED, [])
+    filled = read(b"Id,Name,Last,,\n1,Ana,Ruiz,,\n2,Bo,Li,x,\n3,Cy,Oh\n")
+    assert (filled.rows, filled.rejected) == (WANTED, [(4, "ROW_FIELD_COUNT")])
+
+
 def test_an_empty_file_with_a_header_is_fine_where_that_was_agreed(read: Read) -> None:
     assert read(b"Id,Name,Last\n", allow_empty=True).rows == []
 
