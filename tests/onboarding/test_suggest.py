@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -260,3 +261,15 @@ def test_a_sample_knows_what_is_unique_and_what_follows(files: Callable[..., Pat
     assert sample.distinct_share(["course"]) == pytest.approx(2 / 3)
     assert sample.follows(["course"], "title") == 1.0
     assert sample.follows(["title"], "section") == 0.5
+
+
+def test_a_file_of_another_name_is_not_read_as_one_that_has_its_own(
+    project: Project, repo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(repo / "include" / "samples" / "lakeside" / "night_1", folder)
+    shutil.copy(folder / "users.csv", folder / "profiles.csv")
+    found = suggest(folder, project)
+    [feed] = [one for one in found.feeds if one.name == "users"]
+    assert (feed.samples, feed.file) == (("users.csv",), ())
+    assert "profiles.csv: It has the columns of `users`" in "\n".join(map(str, found.unread))

@@ -223,7 +223,10 @@ def suggest(folder: Path, project: Project) -> Suggestion:
     recognised = fingerprints.recognise(samples.tables)
     unread = list(samples.unread)
     feeds = (
-        [_of_template(match, recognised.resolved, lexicon) for match in _one_each(recognised)]
+        [
+            _of_template(match, recognised.resolved, lexicon)
+            for match in _one_each(recognised, unread)
+        ]
         if recognised
         else []
     )
@@ -253,8 +256,12 @@ def suggest(folder: Path, project: Project) -> Suggestion:
 # --- files of a template ---------------------------------------------------------------------------
 
 
-def _one_each(recognised: Recognised) -> list[FeedMatch]:
-    """One match for each feed; several files of one feed are one sample."""
+def _one_each(recognised: Recognised, unread: list[Fault]) -> list[FeedMatch]:
+    """One match for each feed; several files of one feed are one sample.
+
+    Beside a file with the feed's own name one of another kind is left out, though it has its columns:
+    no pattern of names would take both and nothing else.
+    """
     by_feed: dict[str, list[FeedMatch]] = {}
     for match in recognised.matches:
         by_feed.setdefault(match.feed, []).append(match)
@@ -262,6 +269,12 @@ def _one_each(recognised: Recognised) -> list[FeedMatch]:
     found = []
     for name in sorted(by_feed, key=order.index):
         several = by_feed[name]
+        kinds = {_kind_of_name(match.sample.name) for match in several if match.by_name}
+        if kinds:
+            others = [m for m in several if _kind_of_name(m.sample.name) not in kinds]
+            several = [match for match in several if match not in others]
+            why = f"It has the columns of `{name}`, whose file is {several[0].sample.shown}; it is left out."
+            unread += [Fault("FILE_COLUMN_UNKNOWN", why, one.sample.shown) for one in others]
         sample = _merged([match.sample for match in several])
         found.append(replace(several[0], sample=sample, by_name=all(m.by_name for m in several)))
     return found
