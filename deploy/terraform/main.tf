@@ -125,6 +125,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "files" {
       days_after_initiation = 2
     }
   }
+
+  # mappings of runs that nobody clears any more; what is in use is put there again by the dag-processor
+  rule {
+    id     = "old-snapshots"
+    status = "Enabled"
+
+    filter {
+      prefix = "bundles/"
+    }
+
+    expiration {
+      days = var.old_snapshots_days
+    }
+  }
 }
 
 # nobody reads or writes without TLS

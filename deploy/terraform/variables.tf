@@ -25,3 +25,9 @@ variable "old_versions_days" {
   type        = number
   default     = 90
 }
+
+variable "old_snapshots_days" {
+  description = "How long a run can be cleared or taken up again with the mappings that it began with."
+  type        = number
+  default     = 180
+}

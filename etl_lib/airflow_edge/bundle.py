@@ -85,6 +85,9 @@ class SnapshotBundle(BaseDagBundle):
                     # Airflow compares a file's time with the end of its last parse: one that was at
                     # work while the snapshot was made would hide it for min_file_process_interval
                     to_be_parsed(self.path.parent)
+                self._hand_over(
+                    self.path.parent
+                )  # a rule of the bucket may have taken away what is old
                 return
             self._current, self._seen = self._taken(), seen
 
@@ -119,6 +122,11 @@ class SnapshotBundle(BaseDagBundle):
                 snapshot, Project.load(snapshot / "include"), self.name
             )  # before a run can begin with it
         return digest
+
+    def _hand_over(self, snapshot: Path) -> None:
+        """Put the snapshot where workers on other machines find it, when there may be any."""
+        if travel():
+            publish(snapshot, Project.load(snapshot / "include"), self.name)
 
     def _files(self) -> Iterator[Path]:
         for part in _PARTS:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from etl_lib.errors import FixTheSetup, TryAgain
+from local_stack.objects import STORAGE_BUCKET
 from local_stack.stack import Stack
+from local_stack.waiting import wait_until
 
 REPO = Path(__file__).parents[2]
 
@@ -102,3 +104,28 @@ def test_a_snapshot_counts_only_when_it_lies_in_the_bucket(
     after = maker.get_current_version().version
     assert after != before
     machine("worker", after).initialize()
+
+
+def test_a_snapshot_that_the_bucket_has_lost_is_put_there_again(
+    machine: Callable[..., Any], stack: Stack
+) -> None:
+    maker = machine("server", mappings=True)
+    maker.initialize()
+    version = maker.get_current_version().version
+    bucket = stack.objects.folder / STORAGE_BUCKET
+    [kept] = bucket.rglob(f"{version}.tar.gz")
+    kept.unlink()
+    wait_until(lambda: not maker_sees(maker, version), 10)
+    maker.refresh()
+    assert maker.get_current_version().version == version
+    machine("worker", version).initialize()
+
+
+def maker_sees(maker: Any, version: str) -> bool:
+    """Whether the server's listing, which is a second old, still has the version."""
+    from etl_lib.airflow_edge.connections import bucket
+    from etl_lib.config.project import Project
+
+    place = Project.load(maker.project / "include").environment.storage
+    found = bucket(place.conn_id, place.bucket).at("bundles", "integrations")
+    return found.exists(f"{version}.tar.gz")
