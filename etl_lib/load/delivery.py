@@ -145,6 +145,9 @@ def _change(
     renamed, rejects = change_ids(connection, run, extracted, stamp)
     must_not_be_renamed(renamed, transformed)
     staged = list(_staged(connection, run, resolved, validated, transformed))
+    if sum(one.transformed.rows_out for one in staged) > sum(before.values()):
+        # more comes than is there: what PostgreSQL expects of this client is of no use
+        connection.execute("SET LOCAL enable_nestloop = off")
     counts = []
     for one in staged:
         count, rejects[one.fill.name] = _load_fill(

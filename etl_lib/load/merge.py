@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -250,6 +251,20 @@ FROM merged
 """
 
 
+@contextmanager
+def without_nested_loops(connection: Connection) -> Iterator[None]:
+    """Let PostgreSQL join by hashing or sorting only, whatever it expects.
+
+    Of a client whose rows it has not counted yet it expects one row, and would compare each row of
+    the table with each of the file: 4.5 s for the first 7,000 enrollments of a school, hours for 1,000,000.
+    """
+    row = connection.execute("SHOW enable_nestloop").fetchone()
+    assert row is not None
+    connection.execute("SET LOCAL enable_nestloop = off")
+    yield
+    connection.execute(sql.SQL("SET LOCAL enable_nestloop = {}").format(sql.Literal(row[0])))
+
+
 def delete_absent(connection: Connection, staged: Staged, stamp: Stamp) -> int:
     """Mark rows deleted that the feed claimed before and no longer sends; gives how many went.
 
@@ -257,21 +272,21 @@ def delete_absent(connection: Connection, staged: Staged, stamp: Stamp) -> int:
     stays. Rows that were sent and rejected count as present.
     """
     fill = staged.fill
-    row = connection.execute(
-        sql.SQL(_DELETE).format(
-            target=table(fill.entity.entity),
-            staged=staged.name,
-            kept=staged.kept_name,
-            key=staged.key,
-            feed=sql.Literal(fill.feed_name),
-            client=sql.Literal(stamp.client_id),
-            entity=sql.Literal(fill.entity.entity),
-            run=sql.Literal(stamp.run_seq),
-            delivery=sql.Literal(stamp.delivery_seq),
-            change=sql.Literal(stamp.change_seq),
-            scope=_scope(staged, stamp.client_id),
-        )
-    ).fetchone()
+    query = sql.SQL(_DELETE).format(
+        target=table(fill.entity.entity),
+        staged=staged.name,
+        kept=staged.kept_name,
+        key=staged.key,
+        feed=sql.Literal(fill.feed_name),
+        client=sql.Literal(stamp.client_id),
+        entity=sql.Literal(fill.entity.entity),
+        run=sql.Literal(stamp.run_seq),
+        delivery=sql.Literal(stamp.delivery_seq),
+        change=sql.Literal(stamp.change_seq),
+        scope=_scope(staged, stamp.client_id),
+    )
+    with without_nested_loops(connection):
+        row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 

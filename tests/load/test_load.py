@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from etl_lib.errors import AskTheSchool, FixTheMapping, NeedsApproval, Superseded, TryAgain
-from etl_lib.load import load
+from etl_lib.load import delivery, load
 from etl_lib.load.tables import migrate
 from etl_lib.manifest import Counts
 from etl_lib.run import Wishes
@@ -373,3 +373,61 @@ def _entities(school: School) -> dict[str, Any]:
 
 def test_make_project_is_in_order(tmp_path: Any) -> None:
     assert len(make_project(tmp_path, TWO_FEEDS).fills()) == 5
+
+
+def test_a_school_that_the_statistics_do_not_know_is_not_compared_row_by_row(
+    new_school: Callable[..., School], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 1_500
+    people = [{**PEOPLE[0], "person_id": f"p{n}"} for n in range(rows)]
+    enrollments = [
+        {
+            **ENROLLMENTS[0],
+            "enrollment_id": f"e{n}",
+            "person_id": f"p{n}",
+            "section_id": f"S{n % 200}",
+        }
+        for n in range(rows)
+    ]
+    sections = [{**SECTIONS[0], "section_id": f"S{n}", "term_id": None} for n in range(200)]
+    night = {"sections": sections, "people": people, "enrollments": enrollments}
+    do(new_school("first"), night)
+    newcomer = new_school("newcomer")
+    with psycopg.connect(newcomer.database_url, autocommit=True) as connection:
+        for entity in ("section", "person", "enrollment"):
+            rest = connection.execute(
+                "SELECT string_agg(column_name, ', ') FROM information_schema.columns WHERE table_schema = 'core' "
+                "AND table_name = %s AND column_name <> 'client_id' AND is_generated = 'NEVER'",
+                (entity,),
+            ).fetchone()[0]
+            connection.execute(
+                f"INSERT INTO core.{entity} (client_id, {rest}) SELECT 'client' || n, {rest} "
+                f"FROM core.{entity}, generate_series(1, 30) n".encode()
+            )
+        connection.execute("ANALYZE")
+    compared: list[float] = []
+    original = delivery.delete_absent
+
+    def explained(connection: Any, *given: Any) -> int:
+        execute = connection.execute
+
+        def spied(query: Any, *values: Any) -> Any:
+            if not isinstance(query, str) and b"WITH gone" in (words := query.as_bytes(connection)):
+                with connection.transaction(force_rollback=True):
+                    plan = execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + words).fetchone()[0][0]
+                compared.append(pairs_in(plan["Plan"]))
+            return execute(query, *values)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(connection, "execute", spied)
+            return original(connection, *given)
+
+    monkeypatch.setattr(delivery, "delete_absent", explained)
+    do(newcomer, night)
+    assert compared and max(compared) < 20 * rows, "each row was compared with each"
+
+
+def pairs_in(plan: dict[str, Any]) -> float:
+    """Rows of a join that were put beside each other and did not belong together, in all of a plan."""
+    own = plan.get("Rows Removed by Join Filter", 0) * plan["Actual Loops"]
+    return float(own + sum(pairs_in(part) for part in plan.get("Plans", ())))
