@@ -125,9 +125,9 @@ def answer(
     return Answered(run, outcome, plan, () if plan else Ledger(url).stopped_by(run))
 
 
-def clear_away(drop: Drop, folder: Storage, answered: datetime | None) -> int:
+def clear_away(drop: Drop, folder: Storage, answered: datetime) -> int:
     """Remove the files of a test that was answered long ago from `folder`, where they lie; gives how many."""
-    if answered is None or datetime.now(UTC) - answered < KEPT_FOR:
+    if datetime.now(UTC) - answered < KEPT_FOR:
         return 0
     now = Drop.of(drop.client_id, drop.source)
     gone = [file for file in drop.files if now and file in now.files]  # not what has come meanwhile

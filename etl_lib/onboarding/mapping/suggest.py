@@ -271,10 +271,10 @@ def _one_each(recognised: Recognised, unread: list[Fault]) -> list[FeedMatch]:
         several = by_feed[name]
         kinds = {_kind_of_name(match.sample.name) for match in several if match.by_name}
         if kinds:
-            others = [m for m in several if _kind_of_name(m.sample.name) not in kinds]
-            several = [match for match in several if match not in others]
+            others = [m.sample for m in several if _kind_of_name(m.sample.name) not in kinds]
+            several = [m for m in several if _kind_of_name(m.sample.name) in kinds]
             why = f"It has the columns of `{name}`, whose file is {several[0].sample.shown}; it is left out."
-            unread += [Fault("FILE_COLUMN_UNKNOWN", why, one.sample.shown) for one in others]
+            unread += [Fault("FILE_COLUMN_UNKNOWN", why, sample.shown) for sample in others]
         sample = _merged([match.sample for match in several])
         found.append(replace(several[0], sample=sample, by_name=all(m.by_name for m in several)))
     return found
