@@ -88,8 +88,14 @@ class AirflowApi:
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Each task's state in a run."""
-        answer = self.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
-        return {task["task_id"]: task["state"] for task in answer["task_instances"]}
+        return {task["task_id"]: task["state"] for task in self._tasks(dag_id, run_id)}
+
+    def task_tries(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """Airflow's id of each task's present try."""
+        return {task["task_id"]: task["id"] for task in self._tasks(dag_id, run_id)}
+
+    def _tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return list(self.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str]) -> None:
         """Let tasks of a run run again, as a person does in the user interface."""

@@ -4,16 +4,16 @@ delivery. Needs Airflow's own database, so it runs in the scheduler and in the a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy.orm import Session
 
-    from etl_lib.metrics.holds import HeldDelivery
+    from etl_lib.metrics.holds import Answer, HeldDelivery
 
 log = logging.getLogger(__name__)
 LOAD = "load"
@@ -26,9 +26,27 @@ def resume_decided(url: str) -> None:
     The task reads the decision itself: what is written here only wakes it.
     """
     # DAG files import this module
-    from etl_lib.metrics.holds import lapse_overdue, mark_shown, not_shown, still_waiting
+    from etl_lib.metrics.holds import (
+        decide,
+        lapse_overdue,
+        mark_shown,
+        not_shown,
+        shown,
+        still_waiting,
+    )
 
     lapse_overdue(url)
+    for hold in shown(url):
+        if said := _said(hold):
+            decide(
+                url,
+                hold.client_id,
+                said.hold_seq,
+                said.status,
+                said.by,
+                said.comment,
+                in_airflow=True,
+            )
     if decided := still_waiting(url):
         _resume(decided)
     for hold in not_shown(url):
@@ -60,6 +78,58 @@ def _asking(session: Session, hold: HeldDelivery) -> tuple[TaskInstance, HITLDet
         select(HITLDetail).where(HITLDetail.ti_id == task.id).with_for_update(of=HITLDetail)
     )
     return None if question is None or question.response_received else (task, question)
+
+
+def _said(hold: HeldDelivery) -> Answer | None:
+    """What was answered on Airflow's form since the hold was opened; None: nothing.
+
+    The task records its answer itself, unless it is killed before, or never begins: an answer that comes
+    before the scheduler has noticed that the asking process ended makes Airflow 3.3.2 fail the try ("state
+    mismatch"), and the next try forgets the answer and asks again.
+    """
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.hitl_history import HITLDetailHistory
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.taskinstancehistory import TaskInstanceHistory
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    tries = (
+        (TaskInstance, HITLDetail, HITLDetail.ti_id == TaskInstance.id),
+        (
+            TaskInstanceHistory,
+            HITLDetailHistory,
+            HITLDetailHistory.ti_history_id == TaskInstanceHistory.task_instance_id,
+        ),
+    )
+    found: list[HITLDetail | HITLDetailHistory] = []
+    with create_session(scoped=False) as session:
+        for task, question, same in tries:
+            found += session.scalars(
+                select(question).join(task, same).where(
+                    task.dag_id == hold.dag_id, task.run_id == hold.run_id, task.task_id == LOAD,
+                    question.responded_at > hold.opened_at,
+                    # clocks differ: an answer to another question must never count
+                    question.subject == hold.headline, question.body == hold.body,
+                )
+            )  # fmt: skip
+        if not found:
+            return None
+        last = max(found, key=lambda one: one.responded_at or hold.opened_at)
+        return answer(hold.hold_seq, last.chosen_options, last.params_input, last.responded_by_user)
+
+
+def answer(
+    hold_seq: int, options: Iterable[str] | None, form: Mapping[str, Any] | None,
+    by: Mapping[str, Any] | None,
+) -> Answer:  # fmt: skip
+    """What a person said, from the fields of Airflow's form."""
+    from etl_lib.metrics.holds import Answer, HoldStatus
+
+    status = HoldStatus.APPROVED if list(options or ()) == [APPROVE] else HoldStatus.REFUSED
+    return Answer(
+        hold_seq, status, (by or {}).get("name", ""), str((form or {}).get("comment") or "")
+    )
 
 
 def _show(hold: HeldDelivery) -> bool:

@@ -11,7 +11,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator, Param
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException, TaskAwaitingInput
 
-from etl_lib.airflow_edge.awaiting import APPROVE, REFUSE
+from etl_lib.airflow_edge.awaiting import APPROVE, REFUSE, answer
 from etl_lib.airflow_edge.connections import pgp_keys_of, source_of
 from etl_lib.airflow_edge.endings import airflow_outcome
 from etl_lib.airflow_edge.post import post_of
@@ -213,11 +213,9 @@ class LoadOperator(ClientOperator, HITLOperator):  # type: ignore[misc]
         if event.get("error_type") == "timeout":
             return Answer(hold_seq, HoldStatus.LAPSED)
         said = HITLOperator.execute_complete(self, context, event)
-        approved = said["chosen_options"] == [APPROVE]
-        by = (said["responded_by_user"] or {}).get("name", "")
-        comment = str((said["params_input"] or {}).get("comment") or "")
-        status = HoldStatus.APPROVED if approved else HoldStatus.REFUSED
-        return Answer(hold_seq, status, by, comment)
+        return answer(
+            hold_seq, said["chosen_options"], said["params_input"], said["responded_by_user"]
+        )
 
 
 class ReportOperator(ClientOperator):

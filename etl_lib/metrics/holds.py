@@ -309,6 +309,16 @@ def not_shown(url: str) -> list[HeldDelivery]:
         )
 
 
+def shown(url: str) -> list[HeldDelivery]:
+    """Open holds that Airflow's form asks about while their run waits."""
+    with connected(url) as connection:
+        return _found(
+            connection,
+            "h.status = 'open' AND h.is_shown AND r.ended_at IS NULL ORDER BY h.hold_seq",
+            (),
+        )
+
+
 def mark_shown(url: str, hold_seq: int) -> None:
     """Airflow's form shows the question: an answer there is one about this hold."""
     with connected(url) as connection:

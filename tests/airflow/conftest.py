@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from playwright.sync_api import Browser
+from psycopg.conninfo import make_conninfo
 
 from etl_lib.config.project import Project
 from etl_lib.load.tables import migrate_if_needed
@@ -68,6 +69,12 @@ class RunningAirflow:
     def edit(self, text: str, *values: object) -> None:
         """Change the ETL database as somebody with a SQL prompt would."""
         with psycopg.connect(self.stack.etl_database_url) as connection:
+            connection.execute(text.encode(), values)
+
+    def edit_airflow(self, text: str, *values: object) -> None:
+        """Change Airflow's own database: what its processes leave there in a moment that is hard to meet."""
+        where = make_conninfo(self.stack.etl_database_url, dbname="airflow")
+        with psycopg.connect(where) as connection:
             connection.execute(text.encode(), values)
 
     def logs(self) -> str:

@@ -25,11 +25,14 @@ def held_run(airflow: RunningAirflow, night: str, **conf: Any) -> str:
     run_id = airflow.api.trigger(HELD, conf)
     airflow.api.unpause(HELD)
     airflow.wait_until(lambda: load_state(airflow, run_id) in ("awaiting_input", "failed"))
-    assert load_state(airflow, run_id) == "awaiting_input"
-    time.sleep(
-        2
-    )  # the scheduler takes note of the ended process; an answer before that costs a try
+    wait_for_question(airflow, run_id)
     return run_id
+
+
+def wait_for_question(airflow: RunningAirflow, run_id: str) -> None:
+    """The load asks, and the scheduler has taken note of its ended process: an answer before that costs a try."""
+    airflow.wait_until(lambda: load_state(airflow, run_id) == "awaiting_input", 60)
+    time.sleep(2)
 
 
 def load_state(airflow: RunningAirflow, run_id: str) -> str | None:
@@ -111,7 +114,7 @@ def test_a_held_load_waits_until_who_may_approves_and_asks_again_when_the_plan_c
     airflow.edit("UPDATE core.result SET score = score + 1 WHERE client_id = %s", HELD)
     assert answer(airflow, "admin", run_id, "Approve", "They say so.") == 200
     airflow.wait_until(lambda: "The plan has changed" in question(airflow, run_id)["subject"])
-    airflow.wait_until(lambda: load_state(airflow, run_id) == "awaiting_input")
+    wait_for_question(airflow, run_id)
     assert airflow.query(_ROWS, HELD) == before
     assert answer(airflow, "admin", run_id, "Approve", "The school says so.") == 200
     state, tasks = airflow.ended(HELD, run_id)
@@ -121,11 +124,35 @@ def test_a_held_load_waits_until_who_may_approves_and_asks_again_when_the_plan_c
     assert airflow.query(_ROWS, HELD) != before
 
 
+def test_an_answer_whose_try_airflow_gave_up_counts_in_the_next_try(
+    airflow: RunningAirflow, loaded: None
+) -> None:
+    run_id = held_run(airflow, "night_1")
+    # what Airflow leaves of a try that was answered before the scheduler saw its process end
+    airflow.edit_airflow(
+        "WITH task AS (UPDATE task_instance SET state = 'up_for_retry', next_method = NULL, "
+        "end_date = now() WHERE run_id = %s AND task_id = 'load' RETURNING id) "
+        "UPDATE hitl_detail SET responded_at = now(), chosen_options = '[\"Approve\"]', "
+        """responded_by = '{"id": "admin", "name": "admin"}', params_input = '{"comment": "At once."}' """
+        "FROM task WHERE ti_id = task.id",
+        run_id,
+    )
+    approved = ("approved", "admin", "At once.")
+    airflow.wait_until(lambda: hold_of(airflow, run_id) == approved, 12)
+    airflow.edit_airflow(  # the next try begins now
+        "UPDATE task_instance SET end_date = now() - interval '1 hour' "
+        "WHERE run_id = %s AND task_id = 'load' AND state = 'up_for_retry'",
+        run_id,
+    )
+    state, _ = airflow.ended(HELD, run_id)
+    assert (state, hold_of(airflow, run_id)) == ("success", ("approved", "admin", "At once."))
+
+
 def test_what_is_decided_outside_airflow_ends_the_waiting_tasks_and_is_never_green(
     airflow: RunningAirflow, loaded: None
 ) -> None:
     before = airflow.query(_ROWS, HELD)
-    older = held_run(airflow, "night_1")
+    older = held_run(airflow, "night_2")
     newer = airflow.api.trigger(HELD)
     airflow.wait_until(lambda: load_state(airflow, newer) == "awaiting_input")
     state, tasks = airflow.ended(HELD, older, 60)

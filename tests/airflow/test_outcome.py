@@ -39,8 +39,8 @@ def test_a_run_whose_process_was_killed_is_failed_with_the_reason_and_loads_noth
             "AND datname = current_database()"
         )
         airflow.wait_until(lambda: airflow.query(waits) == [(1,)], 60)
-        [task] = tasks_at_work(scheduler_of(airflow.stack)).values()
-        task.process.kill()
+        load = airflow.api.task_tries(KILLED, run_id)["load"]
+        tasks_at_work(scheduler_of(airflow.stack))[load].process.kill()
         state, tasks = airflow.ended(KILLED, run_id)
     assert (state, tasks["load"]) == ("failed", "failed")
     airflow.wait_until(lambda: recorded(airflow, KILLED, run_id)[1], 5)

@@ -120,14 +120,9 @@ class Airborne:
                 asked_at = time.monotonic()
                 if self.api.run_state(client_id, run_id) in _ENDED:
                     return ""
-                found = self._ids(client_id, run_id).get(stage, "")
+                found = self.api.task_tries(client_id, run_id).get(stage, "")
                 task_id = found if found not in tried else ""
             time.sleep(0.003)
-
-    def _ids(self, client_id: str, run_id: str) -> dict[str, str]:
-        """Airflow's id of each task's present try."""
-        answer = self.api.get(f"/dags/{client_id}/dagRuns/{run_id}/taskInstances")
-        return {task["task_id"]: task["id"] for task in answer["task_instances"]}
 
     def _ended(self, school: School, run_id: str) -> list[str]:
         """Wait until Airflow has ended the run, and the record knows it; what is wrong with that."""
@@ -148,7 +143,7 @@ class Airborne:
 
     def _learn(self, client_id: str, run_id: str, plan: Plan | None) -> None:
         """How long stages take now, from those that were not disturbed."""
-        for stage, task_id in self._ids(client_id, run_id).items():
+        for stage, task_id in self.api.task_tries(client_id, run_id).items():
             lasted_s = self.watch.lasted_s(task_id)
             if lasted_s and (plan is None or stage != plan.stage):
                 self.lasts[stage] = 0.7 * self.lasts[stage] + 0.3 * lasted_s
