@@ -16,6 +16,7 @@ from etl_lib.run import folder_name
 #   whole row), code (see messages.py). One line per fault; a row with two faults has two.
 REJECT_COLUMNS = ("file", "line", "key", "column", "code")
 ROW_HASH = "_hash"  # of a row's cells, in canonical rows and snapshots
+ROW_THROUGH = "_through"  # in a snapshot: the row went through the load that wrote it
 
 
 def keys_key(run_id: str) -> str:
@@ -207,8 +208,9 @@ class Validated(Model):
 class Snapshot(Model):
     """The rows of one (feed, entity) as the client's last load has left them; never those it rejected.
 
-    `key`: Parquet in the archive: ROW_HASH (16 bytes, of the row's cells), the entity's key, `_deleted`
-    (the row says of itself that it is deleted), and fields that are needed of unchanged rows too.
+    `key`: Parquet in the archive, in the order of the files: ROW_HASH (16 bytes, of the row's cells),
+    ROW_THROUGH, the entity's key, `_deleted` (the row says of itself that it is deleted), and fields that
+    are needed of unchanged rows too.
     `basis`: what else decides what becomes of such a row; under another one the snapshot says nothing.
     """
 
@@ -227,8 +229,8 @@ class TransformedFill(Model):
     timestamp: timestamp[us, UTC]; arrays: list<string>), then `extra` (JSON text or null),
     `_deleted` bool, `_file` string, `_line` int64.
     rows_in = rows_out + rows_rejected + rows_duplicate + rows_unchanged.
-    `snapshot_key`: the fill's snapshot as it is when the load rejects nothing, its first `rows_unchanged`
-    rows those that are not among the canonical ones, since they were loaded before; empty: not compared.
+    `snapshot_key`: the fill's snapshot as it is when the load rejects nothing; its rows that have not gone
+    through are `rows_unchanged`, and not among the canonical ones. Empty: not compared.
     `base_key`: the snapshot in the archive that they were found in, `basis` see Snapshot.
     """
 

@@ -17,6 +17,7 @@ from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import Fault, FixTheSetup
 from etl_lib.extract.sources import Listing, RemoteFile
 from etl_lib.manifest import Delivery, ReadTable, delivery_folder, mapping_key
+from etl_lib.parquet import batches
 from etl_lib.run import Run
 from etl_lib.storage import Storage
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:  # reading a file needs no database
     from etl_lib.metrics.archived import KnownDelivery, RejectedLines
 
 _CHUNK_BYTES = 1 << 20
-_BATCH_ROWS = 128 * 1024
 
 
 @dataclass(frozen=True)
@@ -136,13 +136,14 @@ def _filtered(
 ) -> int:
     """Write the rows of a file of the workspace that stand on these lines to another; gives how many."""
     path, rows = folder / "some.parquet", 0
-    with run.workspace.reading(key) as stream:
-        parquet = pq.ParquetFile(stream)
-        with pq.ParquetWriter(path, parquet.schema_arrow) as writer:
-            for batch in parquet.iter_batches(_BATCH_ROWS):
-                some = batch.filter(pc.is_in(batch[column], value_set=lines))
-                writer.write_batch(some)
-                rows += some.num_rows
+    with (
+        run.workspace.reading(key) as stream,
+        pq.ParquetWriter(path, pq.read_schema(stream)) as writer,
+    ):
+        for batch in batches(stream):
+            some = batch.filter(pc.is_in(batch[column], value_set=lines))
+            writer.write_batch(some)
+            rows += some.num_rows
     run.workspace.put_file(path, new_key)
     return rows
 

@@ -16,9 +16,9 @@ from etl_lib.config.project import Fill
 from etl_lib.database import Connection
 from etl_lib.load.tables import sql_type
 from etl_lib.manifest import TransformedFill
+from etl_lib.parquet import batches
 from etl_lib.storage import Storage
 
-_BATCH_ROWS = 128 * 1024
 _EXTRAS = {"extra": "jsonb", "_deleted": "boolean", "_file": "text", "_line": "bigint"}
 
 
@@ -94,15 +94,16 @@ def _copy_rows(
     )
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
     rows = 0
-    with workspace.reading(staged.transformed.rows_key) as stream, connection.cursor() as cursor:
-        parquet = pq.ParquetFile(stream)
-        with cursor.copy(statement) as copy:
-            for batch in parquet.iter_batches(_BATCH_ROWS, columns=list(columns)):
-                buffer = io.BytesIO()
-                pyarrow.csv.write_csv(_as_csv_columns(batch, columns), buffer, options)
-                copy.write(buffer.getbuffer())
-                rows += batch.num_rows
-                progress(rows)
+    with (
+        workspace.reading(staged.transformed.rows_key) as stream,
+        connection.cursor().copy(statement) as copy,
+    ):
+        for batch in batches(stream, columns):
+            buffer = io.BytesIO()
+            pyarrow.csv.write_csv(_as_csv_columns(batch, columns), buffer, options)
+            copy.write(buffer.getbuffer())
+            rows += batch.num_rows
+            progress(rows)
 
 
 def _as_csv_columns(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.Table:

@@ -20,12 +20,18 @@ from etl_lib.load.merge import Stamp
 from etl_lib.load.references import RejectedRow, must_meet
 from etl_lib.load.staging import Staged
 from etl_lib.load.tables import sql_type, table
-from etl_lib.manifest import Counts, Snapshot, Transformed, TransformedFill, snapshot_key
+from etl_lib.manifest import (
+    ROW_THROUGH,
+    Counts,
+    Snapshot,
+    Transformed,
+    TransformedFill,
+    snapshot_key,
+)
 from etl_lib.metrics.snapshots import snapshots_of, write_snapshots
+from etl_lib.parquet import batches
 from etl_lib.run import Run
 from etl_lib.storage import Storage, scratch_folder
-
-_BATCH_ROWS = 128 * 1024
 
 
 class RowsMoved(Exception):
@@ -191,17 +197,13 @@ def _put(run: Run, fill: TransformedFill, key: str, rejected: Sequence[str | Non
 
 
 def _unchanged(
-    transformed: TransformedFill, columns: Iterable[str], workspace: Storage
+    transformed: TransformedFill, columns: Sequence[str], workspace: Storage
 ) -> Iterable[pa.Table]:
-    """The unchanged rows, which come first in the snapshot."""
-    left = transformed.rows_unchanged
+    """The rows of the snapshot that have not gone through."""
     with workspace.reading(transformed.snapshot_key) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(_BATCH_ROWS, columns=list(columns)):
-            rows = batch.slice(0, left)
-            left -= rows.num_rows
-            yield pa.Table.from_batches([rows])
-            if not left:
-                return
+        for batch in batches(stream, [*columns, ROW_THROUGH]):
+            stayed = batch.filter(pc.invert(batch[ROW_THROUGH])).select(columns)
+            yield pa.Table.from_batches([stayed])
 
 
 def _rows(

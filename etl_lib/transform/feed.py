@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from etl_lib.errors import FixTheMapping
 from etl_lib.manifest import (
     REJECT_COLUMNS,
     ROW_HASH,
+    ROW_THROUGH,
     Extracted,
     ReadTable,
     Snapshot,
@@ -25,6 +27,7 @@ from etl_lib.manifest import (
     Validated,
     ValidatedFill,
 )
+from etl_lib.parquet import batches
 from etl_lib.rules import (
     Lookups,
     PreparedRows,
@@ -36,6 +39,7 @@ from etl_lib.rules import (
     parse,
     prepare,
 )
+from etl_lib.rules.repeats import Repeats
 from etl_lib.rules.unchanged import basis_of, carried_fields, compared_columns, is_compared
 from etl_lib.run import Progress, Run
 from etl_lib.storage import Storage, scratch_folder
@@ -43,9 +47,14 @@ from etl_lib.transform.duplicates import row_hashes, settle
 from etl_lib.transform.hook import call_hook
 from etl_lib.transform.keys import KeysOfDelivery, kept_keys
 from etl_lib.transform.memory import give_back
-from etl_lib.transform.unchanged import RowsBefore, read_snapshot, snapshot_schema
+from etl_lib.transform.unchanged import (
+    Numbers,
+    RowsBefore,
+    in_order,
+    read_snapshot,
+    snapshot_schema,
+)
 
-BATCH_ROWS = 64 * 1024
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
 )  # fmt: skip
@@ -74,14 +83,14 @@ def transform(
     total = sum(fill.rows_accepted for fill in validated.fills)
     done = 0
     fills = []
-    with kept_keys(run) as keys:
+    with kept_keys(run) as keys, scratch_folder() as scratch:
         for fill in resolved.fills():
             if tables := extracted.tables_for(fill.feed_name, fill.entity.entity):
                 judged = validated.of(fill.feed_name, fill.entity.entity)
                 whole = extracted.tables_of(fill.feed_name) if run.wishes.only_rejects else ()
                 work = _FillWork(run, fill, tables, judged, lookups, keys, total, done, whole)
                 if is_compared(run, extracted, fill):
-                    work.compare(extracted, snapshots)
+                    work.compare(extracted, snapshots, scratch / "snapshot")
                 fills.append(work.write())
                 done += judged.rows_accepted
     return Transformed(fills=tuple(fills))
@@ -115,14 +124,17 @@ class _FillWork:
     basis: str = ""
     carried: tuple[str, ...] = ()
 
-    def compare(self, extracted: Extracted, snapshots: Sequence[Snapshot]) -> None:
-        """Look which rows are as the last load has left them, and hash them all for the next."""
+    def compare(self, extracted: Extracted, snapshots: Sequence[Snapshot], path: Path) -> None:
+        """Look which rows are as the last load has left them, and hash them all for the next.
+
+        `path` is for the snapshot, until the fill is written.
+        """
         self.basis = basis_of(extracted, self.fill, self.lookups)
         self.carried = carried_fields(extracted.resolved, self.fill)
         wanted = (self.fill.feed_name, self.fill.entity.entity, self.basis)
         last = next((s for s in snapshots if (s.feed, s.entity, s.basis) == wanted), None)
         schema = snapshot_schema(self._schema(), self.fill.entity.key, self.carried)
-        rows = read_snapshot(self.run.archive, last, schema)
+        rows = read_snapshot(self.run.archive, last, schema, path)
         self.before = RowsBefore(
             compared_columns(extracted, self.fill), rows, last.key if last and rows else ""
         )
@@ -143,18 +155,15 @@ class _FillWork:
             if self.whole:
                 self._give_way(path)
             repeated = self._settle(path, schema)
-            unchanged = self.before.take_rows() if self.before else None
-            shared = self._shared_values(path, schema, unchanged)
             give_back()
-            self._keep_keys(path, unchanged)
-            snapshot_key = self._write_snapshot(path, schema, unchanged, scratch)
+            same = self.before.unchanged if self.before else 0
+            shared, snapshot_key = self._remember(path, schema, scratch / "snapshot")
             rows_out = pq.ParquetFile(path).metadata.num_rows
             self.run.workspace.put_file(path, rows_key)
             rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects])
             pq.write_table(rejects, scratch / "rejects.parquet")
             self.run.workspace.put_file(scratch / "rejects.parquet", rejects_key)
         distinct = rejects.group_by(["file", "line"]).aggregate([]).num_rows
-        same = unchanged.num_rows if unchanged else 0
         assert rows_in == rows_out + distinct + repeated, f"{name}: rows do not add up"
         return TransformedFill(
             feed=self.fill.feed_name,
@@ -188,46 +197,71 @@ class _FillWork:
                 for canonical, rows in self._canonical(schema):
                     rows_in += rows
                     writer.write_table(canonical)
-            key = self.fill.entity.key
-            if not (
-                self.before and self.before.make_way(key, pq.read_table(path, columns=[key])[key])
-            ):
+            if not (self.before and self.before.make_way(self.fill.entity.key, path)):
                 return rows_in
 
-    def _keep_keys(self, path: Path, unchanged: pa.Table | None) -> None:
+    def _remember(
+        self, path: Path, schema: pa.Schema, snapshot: Path
+    ) -> tuple[dict[str, int], str]:
+        """What is kept of all rows: their keys, and what manifest.TransformedFill calls `snapshot_key`.
+
+        Gives, beside that, by field of `unique_warn` how many rows have a value that another has too, in
+        any case.
+        """
+        shared = {name: Repeats() for name in self.fill.entity.unique_warn if name in schema.names}
+        wanted = snapshot_schema(schema, self.fill.entity.key, self.carried)
         for keys, shown, lines in self.filtered:
             self.keys.add(self.fill, keys, shown, lines, "filtered")
-        self.keys.add_canonical(self.fill, path)
-        if unchanged is None or self.before is None:
-            return
-        begin, at = 0, 0
-        for table in self.tables:
-            end = begin + table.rows_accepted
-            lines = self.before.lines_of(begin, end)
-            rows = unchanged.slice(at, len(lines))
-            for deleted, outcome in ((True, "deleted"), (False, "sent")):
-                which = pc.equal(rows["_deleted"], deleted).combine_chunks()
-                keys = rows[self.fill.entity.key].filter(which)
-                self.keys.add(self.fill, keys, table.shown, lines.filter(which), outcome)
-            begin, at = end, at + len(lines)
-
-    def _write_snapshot(
-        self, path: Path, schema: pa.Schema, unchanged: pa.Table | None, scratch: Path
-    ) -> str:
-        """See manifest.TransformedFill.snapshot_key."""
-        if self.before is None:
-            return ""
-        wanted = snapshot_schema(schema, self.fill.entity.key, self.carried)
+        stayed = self._stayed(shared, wanted)
+        gone_through = self._gone_through(path, shared, wanted)
         with pq.ParquetWriter(
-            scratch / "snapshot", wanted, compression="lz4", use_dictionary=False, write_statistics=False
+            snapshot, wanted, compression="lz4", use_dictionary=False, write_statistics=False
         ) as writer:  # fmt: skip
-            if unchanged is not None:
-                writer.write_table(unchanged)
-            for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=wanted.names):
-                writer.write_table(pa.Table.from_batches([batch]).select(wanted.names).cast(wanted))
-        key = f"transform/snapshot-{self.fill.name}.parquet"
-        self.run.workspace.put_file(scratch / "snapshot", key)
-        return key
+            for rows in in_order(stayed, gone_through):
+                writer.write_table(rows)
+        snapshot_key = f"transform/snapshot-{self.fill.name}.parquet" if self.before else ""
+        if snapshot_key:
+            self.run.workspace.put_file(snapshot, snapshot_key)
+        if self.before:
+            self.before.forget()
+        counts = {name: values.count() for name, values in shared.items()}
+        return {name: rows for name, rows in counts.items() if rows}, snapshot_key
+
+    def _stayed(
+        self, shared: Mapping[str, Repeats], wanted: pa.Schema
+    ) -> Iterator[tuple[pa.Table, Numbers]]:
+        """The unchanged rows for the snapshot, with their numbers; their keys and values are kept."""
+        ends = np.cumsum([table.rows_accepted for table in self.tables])
+        for rows, numbers in self.before.rows() if self.before else ():
+            until = np.searchsorted(numbers, ends)
+            for table, begin, end in zip(self.tables, [0, *until], until, strict=False):
+                self._keep_keys(table, rows.slice(begin, end - begin), numbers[begin:end])
+            _add_values(shared, rows)
+            yield _marked(rows, False, wanted), numbers
+
+    def _keep_keys(self, table: ReadTable, rows: pa.Table, numbers: Numbers) -> None:
+        """The keys of unchanged rows of one table."""
+        assert self.before is not None
+        lines = pa.array(self.before.lines[numbers], pa.int64())
+        for deleted, outcome in ((True, "deleted"), (False, "sent")):
+            which = pc.equal(rows["_deleted"], deleted).combine_chunks()
+            keys = rows[self.fill.entity.key].filter(which)
+            self.keys.add(self.fill, keys, table.shown, lines.filter(which), outcome)
+
+    def _gone_through(
+        self, path: Path, shared: Mapping[str, Repeats], wanted: pa.Schema
+    ) -> Iterator[tuple[pa.Table, Numbers]]:
+        """The canonical rows for the snapshot, if there is to be one, with their numbers; their keys and
+        values are kept."""
+        columns = {self.fill.entity.key, "_file", "_line", "_deleted", *shared}
+        if self.before:
+            columns |= {*wanted.names} - {ROW_THROUGH}
+        for batch in batches(path, sorted(columns)):
+            self.keys.add_canonical(self.fill, batch)
+            _add_values(shared, batch)
+            if self.before:
+                numbers = self.before.numbers(self.tables, batch["_file"], batch["_line"])
+                yield _marked(pa.Table.from_batches([batch]), True, wanted), numbers
 
     def _schema(self) -> pa.Schema:
         """A field is filled when every file of the feed can fill it: absent is not blank."""
@@ -260,21 +294,6 @@ class _FillWork:
             keys = pq.read_table(stream, columns=["key"])["key"]
         return bool(keys.null_count or rejects["key"].null_count)
 
-    def _shared_values(
-        self, path: Path, schema: pa.Schema, unchanged: pa.Table | None
-    ) -> dict[str, int]:
-        """By field of `unique_warn` how many rows have a value that another has too, in any case."""
-        found = {}
-        for name in self.fill.entity.unique_warn:
-            if name in schema.names:
-                rows = pq.read_table(path, columns=[name, "_deleted"])
-                if unchanged is not None:
-                    rows = pa.concat_tables([rows, unchanged.select([name, "_deleted"])])
-                values = pc.utf8_lower(rows.filter(pc.invert(rows["_deleted"]))[name].drop_null())
-                counts = pc.value_counts(values).field("counts")
-                found[name] = pc.sum(counts.filter(pc.greater(counts, 1))).as_py() or 0
-        return {name: rows for name, rows in found.items() if rows}
-
     def _canonical(self, schema: pa.Schema) -> Iterator[tuple[pa.Table, int]]:
         """Canonical tables, and how many accepted rows each was made from."""
         rejected = self._rejected_lines()
@@ -282,17 +301,13 @@ class _FillWork:
         for table in self.tables:
             bad_lines = rejected.get(table.shown)
             with self.run.workspace.reading(table.rows_key) as stream:
-                for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
-                    hashes = None
-                    if self.before and self.before.snapshot is None:
-                        hashes = self.before.hashed(batch)
-                    elif self.before:
-                        begin, at = at, at + batch.num_rows
-                        changed = self.before.changed(begin, at)
-                        batch = batch.filter(changed)
-                        hashes = self.before.hashes.slice(begin, at - begin).filter(changed)
+                for batch in batches(stream):
+                    begin, at = at, at + batch.num_rows
+                    if self.before and self.before.snapshot:
+                        batch = batch.filter(self.before.changed(begin, at))
                     if not batch.num_rows:
                         continue
+                    hashes = self.before.hashed(batch) if self.before else None
                     prepared = prepare(pa.Table.from_batches([batch]), self.fill, self.lookups)
                     keep = prepared.kept
                     self._filtered(prepared, bad_lines, table.shown)
@@ -416,7 +431,7 @@ class _FillWork:
         last: dict[str, tuple[int, int]] = {}
         for table in self.whole if len(ours) else ():
             with self.run.workspace.reading(table.rows_key) as stream:
-                for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
+                for batch in batches(stream):
                     prepared = prepare(pa.Table.from_batches([batch]), self.fill, self.lookups)
                     stays = pc.and_(prepared.kept, pc.is_in(prepared.key, value_set=ours))
                     stays = pc.and_not(
@@ -450,25 +465,50 @@ class _FillWork:
 
     def _settle(self, path: Path, schema: pa.Schema) -> int:
         """Take duplicates out of the file, the losers to the rejects; gives how many collapsed."""
-        key = self.fill.entity.key
-        keys = pq.read_table(path, columns=[key])[key]
-        if pc.count_distinct(keys, mode="all").as_py() == len(keys):
+        key, repeats = self.fill.entity.key, Repeats()
+        for batch in batches(path, [key]):
+            repeats.add(batch[key])
+        suspects = repeats.mask()
+        if not suspects.any():
             return 0
-        suspects = (
-            pd.Series(keys.to_pandas(types_mapper=pd.ArrowDtype)).duplicated(keep=False).to_numpy()
-        )
-        hashes = np.zeros(len(keys), dtype=np.uint64)
-        table = pq.read_table(path)
+        table = pa.concat_tables(_filtered(path, suspects))
         names = [n for n in schema.names if n not in ("_file", "_line")]
-        hashes[suspects] = row_hashes(table.filter(pa.array(suspects)), names)
-        settled = settle(keys, hashes)
+        settled = settle(table[key], row_hashes(table, names))
         self._reject_losers(table.filter(pa.array(settled.lost)))
         collapsed = table.filter(pa.array(settled.repeated))
         for shown, of_file in _by_file(collapsed):
             self.keys.add(self.fill, of_file[key], shown, of_file["_line"], "duplicate")
-        keep = pa.array(~(settled.lost | settled.repeated))
-        pq.write_table(table.filter(keep), path, compression="lz4")
+        keep = ~suspects
+        keep[np.flatnonzero(suspects)[~(settled.lost | settled.repeated)]] = True
+        kept = path.with_name("kept")
+        with pq.ParquetWriter(kept, pq.read_schema(path), compression="lz4") as writer:
+            for rows in _filtered(path, keep):
+                writer.write_table(rows)
+        kept.replace(path)
         return int(settled.repeated.sum())
+
+
+def _filtered(path: Path, mask: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
+    """The rows of a Parquet file that the mask marks."""
+    begin = 0
+    for batch in batches(path):
+        end = begin + batch.num_rows
+        yield pa.Table.from_batches([batch]).filter(pa.array(mask[begin:end]))
+        begin = end
+
+
+def _marked(rows: pa.Table, through: bool, wanted: pa.Schema) -> pa.Table:
+    """The rows as the next snapshot has them."""
+    marks = pa.repeat(pa.scalar(through), rows.num_rows)
+    columns = [marks if name == ROW_THROUGH else rows[name] for name in wanted.names]
+    return pa.table(columns, names=wanted.names).cast(wanted)
+
+
+def _add_values(shared: Mapping[str, Repeats], rows: pa.Table | pa.RecordBatch) -> None:
+    """The values of rows that are not deleted, in small letters."""
+    for name, values in shared.items():
+        there = rows[name].filter(pc.invert(rows["_deleted"]))
+        values.add(pc.utf8_lower(there.drop_null()))
 
 
 def _by_file(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:

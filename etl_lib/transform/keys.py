@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +15,6 @@ from etl_lib.manifest import keys_key
 from etl_lib.run import Run
 from etl_lib.storage import scratch_folder
 
-_BATCH_ROWS = 64 * 1024
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema([("feed", _NAME), ("entity", _NAME), ("key", pa.string()), ("file", _NAME),
                      ("line", pa.int64()), ("outcome", _NAME)])  # fmt: skip
@@ -34,13 +32,11 @@ class KeysOfDelivery:
         """Rows of one file with one outcome."""
         self._write(fill, keys, _same(shown, len(keys)), lines, _same(outcome, len(keys)))
 
-    def add_canonical(self, fill: Fill, path: Path) -> None:
-        """All rows of a fill's canonical file: sent, or saying of themselves that they are deleted."""
-        columns = [fill.entity.key, "_file", "_line", "_deleted"]
-        for batch in pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=columns):
-            outcome = pc.if_else(batch["_deleted"], "deleted", "sent").dictionary_encode()
-            files = batch["_file"].dictionary_encode()
-            self._write(fill, batch[fill.entity.key], files, batch["_line"], outcome)
+    def add_canonical(self, fill: Fill, rows: pa.RecordBatch) -> None:
+        """Canonical rows of a fill: sent, or saying of themselves that they are deleted."""
+        outcome = pc.if_else(rows["_deleted"], "deleted", "sent").dictionary_encode()
+        files = rows["_file"].dictionary_encode()
+        self._write(fill, rows[fill.entity.key], files, rows["_line"], outcome)
 
     def _write(
         self, fill: Fill, keys: pa.StringArray, files: pa.Array, lines: pa.Int64Array, outcome: pa.Array

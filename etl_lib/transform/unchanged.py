@@ -12,32 +12,50 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import xxhash
 
-from etl_lib.manifest import ROW_HASH, ReadTable, Snapshot
+from etl_lib.manifest import ROW_HASH, ROW_THROUGH, ReadTable, Snapshot
+from etl_lib.parquet import BATCH_ROWS, batches
+from etl_lib.rules.repeats import digests, halves
 from etl_lib.rules.unchanged import joined_cells
-from etl_lib.storage import Storage, scratch_folder
+from etl_lib.storage import Storage
 from etl_lib.transform.memory import give_back
 
-BATCH_ROWS = 64 * 1024
 _HASH = pa.binary(16)
 _NONE = -1
+_AROUND = 1024  # rows that have come or gone in one part of the snapshot
+Numbers = npt.NDArray[np.int32]  # of rows, lines, places: half the memory of Arrow's
+
+
+@dataclass(frozen=True)
+class SnapshotRows:
+    """A snapshot on this machine's disk."""
+
+    path: Path
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in their order."""
+        yield from batches(self.path, columns)
+
+    def hashes(self) -> Iterator[npt.NDArray[np.uint64]]:
+        """Those of the rows in their order, each as two numbers."""
+        for batch in self.batches([ROW_HASH]):
+            yield halves(_bytes_of(batch[ROW_HASH]))
 
 
 @dataclass
 class RowsBefore:
     """A fill's rows beside those of the loaded delivery, of which `snapshot` is None when there is nothing.
 
-    `hashes`, `lines` and `places` hold one value for each row of the fill's tables, in their order:
-    `places` is where the row stands in the snapshot, or -1 for a row that must go through.
+    `lines` and `places` hold one number for each row of the fill's tables, in their order: `places` is
+    where the row stands in the snapshot, or -1 for a row that must go through. Both are empty when there
+    is no snapshot.
     """
 
     columns: tuple[str, ...]
-    snapshot: pa.Table | None = None
+    snapshot: SnapshotRows | None = None
     base_key: str = ""
-    hashes: pa.Array = field(default_factory=lambda: pa.array([], _HASH))
-    lines: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    places: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    lines: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
+    places: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def look(
         self, workspace: Storage, tables: Sequence[ReadTable], rejected: dict[str, pa.Int64Array]
@@ -49,30 +67,27 @@ class RowsBefore:
         """
         if self.snapshot is None:
             return
-        digests: list[bytes] = []
-        lines: list[npt.NDArray[np.int64]] = []
-        out: list[npt.NDArray[np.bool_]] = []
+        rows = sum(table.rows_accepted for table in tables)
+        self.lines, out = np.zeros(rows, np.int32), np.zeros(rows, np.bool_)
+        hashes = bytearray()
+        at = 0
         for table in tables:
             bad = rejected.get(table.shown)
-            for batch in _batches(workspace, table, ("_line", *self.columns)):
-                digests.append(_digests(joined_cells(batch, self.columns)))
-                lines.append(batch["_line"].to_numpy())
-                if bad is None:
-                    out.append(np.zeros(batch.num_rows, np.bool_))
-                else:
-                    mask = pc.is_in(batch["_line"], value_set=bad)
-                    out.append(mask.to_numpy(zero_copy_only=False))
+            with workspace.reading(table.rows_key) as stream:
+                for batch in batches(stream, ("_line", *self.columns)):
+                    begin, at = at, at + batch.num_rows
+                    hashes += digests(joined_cells(batch, self.columns))
+                    self.lines[begin:at] = batch["_line"].to_numpy()
+                    if bad is not None:
+                        mask = pc.is_in(batch["_line"], value_set=bad)
+                        out[begin:at] = mask.to_numpy(zero_copy_only=False)
         give_back()
-        self.hashes = _hashes(b"".join(digests))
-        digests.clear()
-        self.lines = np.concatenate([self.lines, *lines])
-        self.places = np.full(len(self.lines), _NONE, np.int64)
-        if len(self.lines):
-            self.places = _places(self.hashes, self.snapshot[ROW_HASH].combine_chunks())
-            self.places[np.concatenate(out)] = _NONE
-            found = self.places[self.places != _NONE]
-            often = np.bincount(found, minlength=1) > 1
-            self.places[(self.places != _NONE) & often[self.places]] = _NONE
+        self.places = _places(halves(hashes), self.snapshot)
+        self.places[out] = _NONE
+        found = np.sort(self.places[self.places != _NONE])
+        often = found[1:][found[1:] == found[:-1]]
+        self.places[np.isin(self.places, often)] = _NONE
+        del hashes
         give_back()
 
     @property
@@ -80,53 +95,121 @@ class RowsBefore:
         """How many rows need not go through."""
         return int((self.places != _NONE).sum())
 
+    def forget(self) -> None:
+        """Nobody asks for the rows any more."""
+        self.lines = self.places = np.zeros(0, np.int32)
+        give_back()
+
     def hashed(self, rows: pa.RecordBatch) -> pa.Array:
-        """The hash of each row, where there is no snapshot and nobody has looked."""
-        return _hashes(_digests(joined_cells(rows, self.columns)))
+        """The hash of each row that goes through, for the next load."""
+        return _as_arrow(digests(joined_cells(rows, self.columns)))
 
     def changed(self, begin: int, end: int) -> pa.BooleanArray:
         """Which of the rows from `begin` to `end` must go through."""
         return pa.array(self.places[begin:end] == _NONE)
 
-    def make_way(self, key: str, keys: pa.ChunkedArray) -> int:
-        """Let rows go through whose key one of `keys`, of rows that go through, has as well; how many."""
+    def make_way(self, key: str, path: Path) -> int:
+        """Let rows go through whose key a row in the Parquet file, which goes through, has as well; how many."""
         if self.snapshot is None or not self.unchanged:
             return 0
+        keys = pq.read_table(path, columns=[key])[key].combine_chunks()
+        again = np.concatenate(
+            [
+                pc.is_in(batch[key], value_set=keys).to_numpy(zero_copy_only=False)
+                for batch in self.snapshot.batches([key])
+            ]
+        )
         at = np.flatnonzero(self.places != _NONE)
-        ours = self.snapshot[key].take(pa.array(self.places[at]))
-        again = pc.is_in(ours, value_set=keys.combine_chunks()).to_numpy()
-        self.places[at[again]] = _NONE
-        return int(again.sum())
+        give_way = at[again[self.places[at]]]
+        self.places[give_way] = _NONE
+        return len(give_way)
 
-    def take_rows(self) -> pa.Table | None:
-        """The unchanged rows as the snapshot has them, in the order of the files; the snapshot itself goes."""
+    def rows(self) -> Iterator[tuple[pa.Table, Numbers]]:
+        """The unchanged rows as the snapshot has them, in the order of the files, with the place of each there."""
         if self.snapshot is None:
-            return None
-        rows = self.snapshot.take(pa.array(self.places[self.places != _NONE]))
-        self.snapshot = None
-        give_back()
-        return rows
+            return
+        if (
+            not self._is_in_order()
+        ):  # the file is sorted in another way: rows are fetched from all over
+            whole = pq.read_table(self.snapshot.path).combine_chunks()
+            for begin in range(0, len(self.places), BATCH_ROWS):
+                numbers = self._unchanged_within(begin, begin + BATCH_ROWS)
+                yield whole.take(pa.array(self.places[numbers])), numbers
+            return
+        at = begin = 0
+        for batch in self.snapshot.batches():
+            until = self._first_beyond(begin + batch.num_rows, at)
+            numbers = self._unchanged_within(at, until)
+            yield (
+                pa.Table.from_batches([batch]).take(pa.array(self.places[numbers] - begin)),
+                numbers,
+            )
+            at, begin = until, begin + batch.num_rows
 
-    def lines_of(self, begin: int, end: int) -> pa.Int64Array:
-        """The lines of the unchanged ones among the rows from `begin` to `end`."""
-        return pa.array(self.lines[begin:end][self.places[begin:end] != _NONE])
+    def _is_in_order(self) -> bool:
+        places = self.places[self.places != _NONE]
+        return bool((places[1:] > places[:-1]).all())
+
+    def _unchanged_within(self, begin: int, end: int) -> Numbers:
+        return (begin + np.flatnonzero(self.places[begin:end] != _NONE)).astype(np.int32)
+
+    def _first_beyond(self, place: int, begin: int) -> int:
+        """The first row from `begin` that stands there in the snapshot or after it; all are in order."""
+        for at in range(begin, len(self.places), BATCH_ROWS):
+            beyond = np.flatnonzero(self.places[at : at + BATCH_ROWS] >= place)
+            if len(beyond):
+                return at + int(beyond[0])
+        return len(self.places)
+
+    def numbers(
+        self, tables: Sequence[ReadTable], files: pa.StringArray, lines: pa.Int64Array
+    ) -> Numbers:
+        """Which rows of the fill's tables stand on these lines of these files."""
+        found = np.zeros(len(lines), np.int32)
+        begin = 0
+        for table in tables if len(self.lines) else ():
+            end = begin + table.rows_accepted
+            here = pc.equal(files, table.shown).to_numpy(zero_copy_only=False)
+            wanted = lines.to_numpy()[here].astype(np.int32)
+            found[here] = begin + np.searchsorted(self.lines[begin:end], wanted)
+            begin = end
+        return found
+
+
+def in_order(
+    one: Iterator[tuple[pa.Table, Numbers]], other: Iterator[tuple[pa.Table, Numbers]]
+) -> Iterator[pa.Table]:
+    """Two streams of rows with their numbers, each ascending, as one: the next load finds rows where they stood."""
+    rest = next(other, None)
+    for rows, numbers in one:
+        parts, places = [rows], [numbers]
+        while rest and len(numbers):
+            cut = int(np.searchsorted(rest[1], numbers[-1]))
+            parts.append(rest[0].slice(0, cut))
+            places.append(rest[1][:cut])
+            if cut < len(rest[1]):
+                rest = (rest[0].slice(cut), rest[1][cut:])
+                break
+            rest = next(other, None)
+        yield pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(places))))
+    while rest:
+        yield rest[0]
+        rest = next(other, None)
 
 
 def read_snapshot(
-    archive: Storage, snapshot: Snapshot | None, schema: pa.Schema
-) -> pa.Table | None:
-    """The rows of a snapshot; None when there is none, or it is not what was written."""
+    archive: Storage, snapshot: Snapshot | None, schema: pa.Schema, path: Path
+) -> SnapshotRows | None:
+    """The rows of a snapshot, kept at `path`; None when there is none, or it is not what was written."""
     if snapshot is None:
         return None
-    with scratch_folder() as scratch:
-        try:
-            archive.get_file(snapshot.key, scratch / "snapshot")
-        except FileNotFoundError:  # a later load has taken its place meanwhile
-            return None
-        if sha256_of(scratch / "snapshot") != snapshot.sha256:
-            return None
-        table = pq.read_table(scratch / "snapshot", memory_map=False)
-    return table if table.schema.equals(schema) else None
+    try:
+        archive.get_file(snapshot.key, path)
+    except FileNotFoundError:  # a later load has taken its place meanwhile
+        return None
+    if sha256_of(path) != snapshot.sha256 or not pq.read_schema(path).equals(schema):
+        return None
+    return SnapshotRows(path)
 
 
 def sha256_of(path: Path) -> str:
@@ -138,46 +221,57 @@ def sha256_of(path: Path) -> str:
 def snapshot_schema(canonical: pa.Schema, key: str, carried: Sequence[str]) -> pa.Schema:
     """See manifest.Snapshot."""
     fields = [canonical.field(n) for n in (key, "_deleted", *carried) if n in canonical.names]
-    return pa.schema([pa.field(ROW_HASH, _HASH), *fields])
+    return pa.schema([pa.field(ROW_HASH, _HASH), pa.field(ROW_THROUGH, pa.bool_()), *fields])
 
 
-def _batches(
-    workspace: Storage, table: ReadTable, columns: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    with workspace.reading(table.rows_key) as stream:
-        yield from pq.ParquetFile(stream).iter_batches(BATCH_ROWS, columns=list(columns))
+def _as_arrow(hashes: bytes | bytearray) -> pa.Array:
+    return pa.Array.from_buffers(_HASH, len(hashes) // 16, [None, pa.py_buffer(hashes)])
 
 
-def _digests(texts: pa.BinaryArray) -> bytes:
-    """The xxh3 hash of each text, 16 bytes each: an algorithm whose result never changes."""
-    return b"".join(map(xxhash.xxh3_128_digest, texts.to_pylist()))
+def _bytes_of(hashes: pa.Array) -> memoryview:
+    begin = hashes.offset * 16
+    return memoryview(hashes.buffers()[1])[begin : begin + len(hashes) * 16]
 
 
-def _hashes(digests: bytes) -> pa.Array:
-    return pa.Array.from_buffers(_HASH, len(digests) // 16, [None, pa.py_buffer(digests)])
+def _places(ours: npt.NDArray[np.uint64], snapshot: SnapshotRows) -> Numbers:
+    """Where each of our hashes stands in the snapshot, or -1; of two that are the same one may be -1.
 
-
-def _places(hashes: pa.Array, known: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each hash stands among the known ones, or -1; of two that are the same one may be -1.
-
-    Most rows stand where they stood; what has moved is looked up by one half and compared by the other.
+    Most rows stand where they stood, but for as many places as rows have come or gone above them; so each
+    part of the snapshot is looked for around the place where the one before was found, and what is left
+    at the end everywhere.
     """
-    ours, theirs = _halves(hashes), _halves(known)
-    shared = min(len(ours), len(theirs))
-    stayed = (ours[:shared] == theirs[:shared]).all(axis=1)
-    places = np.full(len(ours), _NONE, np.int64)
-    places[:shared][stayed] = np.flatnonzero(stayed)
+    places = np.full(len(ours), _NONE, np.int32)
+    left, left_at = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.int64)]
+    begin = shift = 0
+    for theirs in snapshot.hashes():
+        at = np.arange(begin, begin + len(theirs))
+        straight = at + shift
+        stayed = (straight >= 0) & (straight < len(ours))
+        stayed[stayed] = (ours[straight[stayed]] == theirs[stayed]).all(axis=1)
+        places[straight[stayed]] = at[stayed]
+        around = np.arange(max(straight[0] - _AROUND, 0), min(straight[-1] + _AROUND, len(ours)))
+        unseen, unseen_at = theirs[~stayed], at[~stayed]
+        moved = around[places[around] == _NONE]
+        which = _among(ours[moved], unseen)
+        moved, which = moved[which != _NONE], which[which != _NONE]
+        places[moved] = unseen_at[which]
+        if len(moved) and (not stayed.any() or moved[-1] > straight[stayed][-1]):
+            shift = int(moved[-1] - places[moved[-1]])
+        left.append(np.delete(unseen, which, axis=0))
+        left_at.append(np.delete(unseen_at, which))
+        begin += len(theirs)
+    others, others_at = np.concatenate(left), np.concatenate(left_at)
     moved = np.flatnonzero(places == _NONE)
-    left = np.concatenate([np.flatnonzero(~stayed), np.arange(shared, len(theirs))])
-    if len(moved) and len(left):
-        found = pc.index_in(pa.array(ours[moved, 0]), value_set=pa.array(theirs[left, 0]))
-        at = pc.fill_null(found, _NONE).to_numpy()
-        same = (at != _NONE) & (theirs[left[at], 1] == ours[moved, 1])
-        places[moved[same]] = left[at[same]]
+    which = _among(ours[moved], others)
+    places[moved[which != _NONE]] = others_at[which[which != _NONE]]
     return places
 
 
-def _halves(hashes: pa.Array) -> npt.NDArray[np.uint64]:
-    """Both halves of each hash."""
-    data = np.frombuffer(hashes.buffers()[1], np.uint64) if len(hashes) else np.zeros(0, np.uint64)
-    return data.reshape(-1, 2)[hashes.offset : hashes.offset + len(hashes)]
+def _among(ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Where each of our hashes stands among theirs, or -1: looked up by one half, compared by the other."""
+    if not len(ours) or not len(theirs):
+        return np.full(len(ours), _NONE, np.int64)
+    found = pc.index_in(pa.array(ours[:, 0]), value_set=pa.array(theirs[:, 0]))
+    at: npt.NDArray[np.int64] = pc.fill_null(found, _NONE).to_numpy().astype(np.int64)
+    at[theirs[at, 1] != ours[:, 1]] = _NONE
+    return at

@@ -17,6 +17,7 @@ from etl_lib.config.mapping import Expectation, part_of
 from etl_lib.config.project import Fill
 from etl_lib.errors import AskTheSchool, Fault, FixTheMapping
 from etl_lib.manifest import Extracted, Hold, ReadTable, Validated, ValidatedFill
+from etl_lib.parquet import batches
 from etl_lib.rules import (
     Check,
     Lookups,
@@ -28,12 +29,12 @@ from etl_lib.rules import (
     problems_of,
     rivals_of,
 )
+from etl_lib.rules.repeats import Repeats
 from etl_lib.run import Progress, Run, folder_name
 from etl_lib.storage import scratch_folder
 from etl_lib.validate.agreed import WHOLE_FILE, unexpected_rows
 from etl_lib.validate.fewer import far_fewer_rows
 
-BATCH_ROWS = 64 * 1024
 _UNREAD = ("VALUE_NOT_A_DATE", "VALUE_NOT_A_NUMBER", "VALUE_NOT_A_TIMESTAMP")
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
@@ -117,7 +118,7 @@ class _FillPass:
     rejects: list[pa.Table] = field(default_factory=list)
     tallies: dict[tuple[str, str, str], _Tally] = field(default_factory=dict)
     kwargs: dict[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
-    keys: list[pa.Array] = field(default_factory=list)
+    keys: Repeats = field(default_factory=Repeats)
     codes: Counter[str] = field(default_factory=Counter)
     columns_at_fault: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
@@ -168,7 +169,7 @@ class _FillPass:
 
     def _batches(self, table: ReadTable) -> Iterator[pa.Table]:
         with self.run.workspace.reading(table.rows_key) as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS):
+            for batch in batches(stream):
                 yield pa.Table.from_batches([batch])
 
     def _mixed(self) -> dict[str, list[Rival]]:
@@ -197,7 +198,8 @@ class _FillPass:
     def _forget(self) -> None:
         """Everything that a pass gathers, as it was before."""
         self.filtered = self.rejected = self.accepted = 0
-        for gathered in (self.rejects, self.tallies, self.kwargs, self.keys, self.codes):
+        self.keys = Repeats()
+        for gathered in (self.rejects, self.tallies, self.kwargs, self.codes):
             gathered.clear()
         self.columns_at_fault.clear()
 
@@ -229,7 +231,8 @@ class _FillPass:
         self.filtered += rows.num_rows - judged
         self.rejected += rejected
         self.accepted += judged - rejected
-        self.keys.append(prepared.key.filter(pc.and_(prepared.kept, pc.invert(bad_rows))))
+        good = pc.and_(prepared.kept, pc.invert(bad_rows))
+        self.keys.add(prepared.key.filter(good).drop_null())
 
     def _look_for_odd(
         self, prepared: PreparedRows, failed: Sequence[tuple[Check, pa.BooleanArray]], shown: str
@@ -373,14 +376,9 @@ def _suite(one: _FillPass) -> list[Any]:
     ]  # fmt: skip
     for name, tally in one.tallies.items():
         suite.append(Expected(name[1], one.kwargs[name], tally.rows, tally.nulls, tally.unexpected))
-    keys = pa.chunked_array(one.keys, pa.string())
-    valid = len(keys) - keys.null_count
-    distinct = pc.value_counts(keys.drop_null())
-    counts = distinct.field("counts") if len(distinct) else pa.array([], pa.int64())
-    repeated = pc.sum(counts.filter(pc.greater(counts, 1))).as_py() or 0
     suite.append(
         Expected("expect_column_values_to_be_unique", {"column": one.fill.entity.key},
-                 len(keys), len(keys) - valid, repeated)
+                 one.accepted, one.accepted - len(one.keys), one.keys.count())
     )  # fmt: skip
     for wish in one.agreed():
         if wish.expectation in WHOLE_FILE:
