@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from etl_lib.cli.main import main
+from etl_lib.cli.__main__ import start
 from etl_lib.validate import delivery
 
 
@@ -36,4 +36,4 @@ def _clocked(out: Path, judge: Any) -> Any:
 
 if __name__ == "__main__":
     vars(delivery)["_judge"] = _clocked(Path(sys.argv.pop(1)), vars(delivery)["_judge"])
-    main()
+    start()

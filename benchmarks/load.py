@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -28,6 +28,7 @@ from benchmarks.load_figures import (
     DLT,
     DLT_FILE,
     FIRST,
+    FORKED,
     INSERT_ROWS,
     NIGHT,
     OURS,
@@ -52,6 +53,8 @@ REPO = Path(__file__).parents[1]
 STATE = REPO / ".local" / "bench-load.jsonl"
 _REHEARSED = 1000  # rows of the loads that nobody measures, before all others
 _CLIENT = "measured"
+_OWN = ("ours", "forked")
+_SPENT = "spent.json"
 _NIGHTS = {FIRST: "night_1", NIGHT: "night_2", SAME: "night_2"}
 _MAPPING = """
 extends: plain
@@ -66,6 +69,8 @@ _HOW = (
     "row, always the same), into PostgreSQL 18 on the same machine, over TCP, in a new data directory with its "
     "own settings. `etl run` is the whole run, in a process of its own: archive, reading, Great Expectations, "
     "transform, load with references, history, ledger, row hashes, report. Its database has the tables already. "
+    "As a task of Airflow runs it: the same command in a process that is forked from one which has loaded the "
+    "libraries, as Airflow's scheduler has in this product; what the loading took is not in it. "
     "CPU is user and system time of the client with all its children and of all processes of the server. Before "
     "each load a checkpoint is made; after it, and counted, come what autovacuum would do by its own "
     "thresholds (it is off, since it comes when it likes) and a checkpoint. Rounds are interleaved: each system "
@@ -95,6 +100,9 @@ class System:
 SYSTEMS = (
     System(COPY, dict.fromkeys((FIRST, NIGHT, SAME), "copy_merge")),
     System(OURS, dict.fromkeys((FIRST, NIGHT, SAME), "run"), program="ours", table="core.person"),
+    System(
+        FORKED, dict.fromkeys((FIRST, NIGHT, SAME), "run"), program="forked", table="core.person"
+    ),
     System(DLT, {FIRST: "dlt_first", NIGHT: "dlt_night"}),
     System(DLT_FILE, {FIRST: "dlt_file_first", NIGHT: "dlt_file_night"}),
     System(SLING, {FIRST: "sling_first", NIGHT: "sling_night"}),
@@ -177,7 +185,7 @@ def _programs(stack: ExitStack, venvs: Path | None) -> dict[str, Path]:
         return stack.enter_context(environment(SCRIPTS / requirements, kept))
 
     return {
-        "ours": Path(sys.executable), "product": Path(sys.executable),
+        **dict.fromkeys(("ours", "forked", "product"), Path(sys.executable)),
         "peers": made("peers", "requirements-load.txt"), "tap": made("tap", "requirements-tap.txt"),
         "target": made("target", "requirements-target.txt"),
     }  # fmt: skip
@@ -272,7 +280,7 @@ class _Bench:
                 except GivesUpError as why:
                     typer.echo(f"{system.name}, {case}: gives up\n{why}", err=True)
                     break
-                if system.name == OURS:
+                if system.program in _OWN:
                     _check_ours(own / "log", case, school)
                 if compare:
                     self._compare(system, school.rows, case)
@@ -304,10 +312,10 @@ class _Bench:
         environ = {
             **os.environ, "ETL_DATABASE_URL": self.server.url(_CLIENT), "ETL_HOME": str(own / "home"),
             "ETL_INCLUDE": str(own / "include"), "ETL_ENVIRONMENT": "development",
-            "AIRFLOW_HOME": str(own / "airflow"), "PYTHONPATH": str(REPO) if system.program == "ours" else "",
+            "AIRFLOW_HOME": str(own / "airflow"), "PYTHONPATH": str(REPO) if system.program in _OWN else "",
             "SINGER_TARGET": str(self.programs["target"].parent / "target-postgres"),
         }  # fmt: skip
-        if system.program == "ours":
+        if system.program in _OWN:
             ignored = shutil.ignore_patterns("samples", "mappings")
             shutil.copytree(REPO / "include", own / "include", ignore=ignored)
             (own / "include" / "mappings").mkdir()
@@ -317,8 +325,13 @@ class _Bench:
 
     def _command(self, system: System, script: str, own: Path, night: Path) -> list[str]:
         python = str(self.programs[system.program])
-        if system.program == "ours":
-            return [python, "-m", "etl_lib.cli", script, _CLIENT, "--files", str(night), "--json"]
+        if system.program in _OWN:
+            module = (
+                ["etl_lib.cli"]
+                if system.program == "ours"
+                else ["benchmarks.forked", str(own / _SPENT)]
+            )
+            return [python, "-m", *module, script, _CLIENT, "--files", str(night), "--json"]
         place = own / "peer"
         place.mkdir(exist_ok=True)
         program = str(SCRIPTS / "into_postgres.py")
@@ -338,6 +351,8 @@ class _Bench:
         self.server.checkpoint()
         before = self.server.read()
         client = spend(command, environ, own / "log")
+        if (own / _SPENT).exists():  # of the forked process alone
+            client = replace(client, **json.loads((own / _SPENT).read_text()))
         self.server.upkeep(_CLIENT)
         loaded = self.server.read()
         wal_bytes, image_bytes = self.server.written(before, loaded)
