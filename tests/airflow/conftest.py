@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,11 @@ HELD = "held_school"  # any change of its rows waits for a person
 LATE, STOPPED = "late_school", "stopped_school"  # their failed runs run again
 SCHOOLS = (GOOD, BROKEN, SILENT, KILLED, PATIENT, HELD, LATE, STOPPED)
 _ENDED = ("success", "failed")
+_TASKS = """
+    SELECT dag_id, run_id, task_id, state, 'try', try_number, start_date::time(0), end_date::time(0), next_method
+    FROM task_instance WHERE updated_at > now() - interval '10 minutes' ORDER BY updated_at
+"""
+_EVENTS = "SELECT dttm::time(3), event, dag_id, task_id, extra FROM log ORDER BY id DESC LIMIT 60"
 
 
 @dataclass
@@ -73,15 +78,36 @@ class RunningAirflow:
 
     def edit_airflow(self, text: str, *values: object) -> None:
         """Change Airflow's own database: what its processes leave there in a moment that is hard to meet."""
-        where = make_conninfo(self.stack.etl_database_url, dbname="airflow")
-        with psycopg.connect(where) as connection:
+        with psycopg.connect(self._airflow_database) as connection:
             connection.execute(text.encode(), values)
+
+    @property
+    def _airflow_database(self) -> str:
+        return make_conninfo(self.stack.etl_database_url, dbname="airflow")
+
+    def lately(self) -> str:
+        """What Airflow says of its tasks, and what has happened to them; for a test that failed."""
+        with psycopg.connect(self._airflow_database) as connection:
+            tasks, events = (connection.execute(query).fetchall() for query in (_TASKS, _EVENTS))
+        return "\n".join(" ".join(map(str, row)) for row in (*tasks, *reversed(events)))
 
     def logs(self) -> str:
         """Everything that Airflow and its tasks have logged."""
         home = self.stack.home
         files = [*(home / "airflow" / "logs").rglob("*.log"), *(home / "logs").rglob("*.log")]
         return "\n".join(path.read_text(errors="replace") for path in files)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed says what Airflow was at: its logs are gone once the stack has ended."""
+    report = yield
+    airflow = getattr(item, "funcargs", {}).get("airflow")
+    if report.failed and isinstance(airflow, RunningAirflow):
+        report.sections.append(("Airflow", airflow.lately()))
+    return report
 
 
 @pytest.fixture(scope="session")
