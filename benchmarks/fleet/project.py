@@ -72,6 +72,8 @@ def running(
     }
     stack = Stack(home / "stack", REPO, (), bundles=[bundle])
     stack.more_environ["ETL_INCLUDE"] = str(include)
+    # as docker-compose.yaml runs it; the local stack looks twice as often, for people who wait before it
+    stack.more_environ["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"] = "1"
     assert stack.airflow is not None
     if celery_slots:
         stack.airflow.celery, stack.airflow.parallelism = True, celery_slots

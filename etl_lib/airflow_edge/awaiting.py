@@ -26,30 +26,17 @@ def resume_decided(url: str) -> None:
     The task reads the decision itself: what is written here only wakes it.
     """
     # DAG files import this module
-    from etl_lib.metrics.holds import (
-        decide,
-        lapse_overdue,
-        mark_shown,
-        not_shown,
-        shown,
-        still_waiting,
-    )
+    from etl_lib.metrics.holds import asked, decide, mark_shown
 
-    lapse_overdue(url)
-    for hold in shown(url):
+    waiting = asked(url)
+    for hold in waiting.shown:
         if said := _said(hold):
             decide(
-                url,
-                hold.client_id,
-                said.hold_seq,
-                said.status,
-                said.by,
-                said.comment,
-                in_airflow=True,
-            )
-    if decided := still_waiting(url):
-        _resume(decided)
-    for hold in not_shown(url):
+                url, hold.client_id, hold.hold_seq, said.status, said.by, said.comment, in_airflow=True
+            )  # fmt: skip
+    if waiting.decided:
+        _resume(waiting.decided)
+    for hold in waiting.not_shown:
         if _show(hold):
             mark_shown(url, hold.hold_seq)
 

@@ -298,47 +298,38 @@ def record_question(url: str, hold_seq: int, headline: str, body: str) -> None:
         )
 
 
-def not_shown(url: str) -> list[HeldDelivery]:
-    """Open holds whose run waits while Airflow's form still shows an earlier question of it."""
-    with connected(url) as connection:
-        return _found(
-            connection,
-            "h.status = 'open' AND NOT h.is_shown AND h.headline <> '' AND r.ended_at IS NULL "
-            "ORDER BY h.hold_seq",
-            (),
-        )
-
-
-def shown(url: str) -> list[HeldDelivery]:
-    """Open holds that Airflow's form asks about while their run waits."""
-    with connected(url) as connection:
-        return _found(
-            connection,
-            "h.status = 'open' AND h.is_shown AND r.ended_at IS NULL ORDER BY h.hold_seq",
-            (),
-        )
-
-
 def mark_shown(url: str, hold_seq: int) -> None:
     """Airflow's form shows the question: an answer there is one about this hold."""
     with connected(url) as connection:
         connection.execute("UPDATE etl.hold SET is_shown = true WHERE hold_seq = %s", (hold_seq,))
 
 
-def lapse_overdue(url: str) -> None:
-    """Refuse what nobody has decided in time."""
-    with connected(url) as connection:
+@dataclass(frozen=True)
+class Asked:
+    """Holds of runs that wait in Airflow.
+
+    `shown`: open, and its form asks about them. `not_shown`: open, while its form still shows an earlier
+    question of the run. `decided`: the run's task must be told.
+    """
+
+    shown: list[HeldDelivery]
+    not_shown: list[HeldDelivery]
+    decided: list[HeldDelivery]
+
+
+def asked(url: str) -> Asked:
+    """What runs wait for, once what nobody has decided in time is refused."""
+    with connected(url) as connection:  # one: the scheduler looks every few seconds
         _lapse(connection)
-
-
-def still_waiting(url: str) -> list[HeldDelivery]:
-    """Holds that are decided while the run that asked still waits: its task must be told."""
-    with connected(url) as connection:
-        return _found(
-            connection,
+        open_ones = "h.status = 'open' AND r.ended_at IS NULL AND {} ORDER BY h.hold_seq"
+        decided = (
             "h.status <> 'open' AND r.status = 'awaiting_approval' AND r.ended_at IS NULL AND h.hold_seq = "
-            "(SELECT max(hold_seq) FROM etl.hold x WHERE x.run_seq = h.run_seq) ORDER BY h.hold_seq",
-            (),
+            "(SELECT max(hold_seq) FROM etl.hold x WHERE x.run_seq = h.run_seq) ORDER BY h.hold_seq"
+        )
+        return Asked(
+            _found(connection, open_ones.format("h.is_shown"), ()),
+            _found(connection, open_ones.format("NOT h.is_shown AND h.headline <> ''"), ()),
+            _found(connection, decided, ()),
         )
 
 

@@ -15,12 +15,11 @@ from etl_lib.manifest import Extracted
 from etl_lib.metrics.holds import (
     Answer,
     HoldStatus,
+    asked,
     decide,
     hold_of_run,
-    lapse_overdue,
     open_holds_of,
     settle_identical,
-    still_waiting,
 )
 from etl_lib.metrics.ledger import Ledger
 from etl_lib.metrics.status import RunStatus
@@ -301,12 +300,11 @@ def test_the_task_that_waits_is_told_when_its_hold_is_decided(night: School) -> 
     hold = held(night, fewer(), run_id="r")
     run = night.run("r", Wishes())
     Ledger(night.database_url).wait_for_approval(run, "Waits.")
-    assert still_waiting(night.database_url) == []
+    assert asked(night.database_url).decided == []
     say(night, hold, HoldStatus.APPROVED)
-    assert [one.run_id for one in still_waiting(night.database_url)] == ["r"]
-    lapse_overdue(night.database_url)
+    assert [one.run_id for one in asked(night.database_url).decided] == ["r"]
     Ledger(night.database_url).begin_stage(run, "load")
-    assert still_waiting(night.database_url) == []
+    assert asked(night.database_url).decided == []
 
 
 def announced(school: School, day: str) -> Callable[..., Any]:
