@@ -18,7 +18,6 @@ from etl_lib.errors import FixTheMapping
 from etl_lib.manifest import (
     REJECT_COLUMNS,
     ROW_HASH,
-    ROW_THROUGH,
     Extracted,
     ReadTable,
     Snapshot,
@@ -47,13 +46,8 @@ from etl_lib.transform.duplicates import row_hashes, settle
 from etl_lib.transform.hook import call_hook
 from etl_lib.transform.keys import KeysOfDelivery, kept_keys
 from etl_lib.transform.memory import give_back
-from etl_lib.transform.unchanged import (
-    Numbers,
-    RowsBefore,
-    in_order,
-    read_snapshot,
-    snapshot_schema,
-)
+from etl_lib.transform.remember import ToRemember
+from etl_lib.transform.unchanged import RowsBefore, read_snapshot, snapshot_schema
 
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
@@ -203,65 +197,17 @@ class _FillWork:
     def _remember(
         self, path: Path, schema: pa.Schema, snapshot: Path
     ) -> tuple[dict[str, int], str]:
-        """What is kept of all rows: their keys, and what manifest.TransformedFill calls `snapshot_key`.
-
-        Gives, beside that, by field of `unique_warn` how many rows have a value that another has too, in
-        any case.
-        """
-        shared = {name: Repeats() for name in self.fill.entity.unique_warn if name in schema.names}
-        wanted = snapshot_schema(schema, self.fill.entity.key, self.carried)
+        """See transform.remember; gives, beside that, what manifest.TransformedFill calls `snapshot_key`."""
         for keys, shown, lines in self.filtered:
             self.keys.add(self.fill, keys, shown, lines, "filtered")
-        stayed = self._stayed(shared, wanted)
-        gone_through = self._gone_through(path, shared, wanted)
-        with pq.ParquetWriter(
-            snapshot, wanted, compression="lz4", use_dictionary=False, write_statistics=False
-        ) as writer:  # fmt: skip
-            for rows in in_order(stayed, gone_through):
-                writer.write_table(rows)
-        snapshot_key = f"transform/snapshot-{self.fill.name}.parquet" if self.before else ""
-        if snapshot_key:
-            self.run.workspace.put_file(snapshot, snapshot_key)
-        if self.before:
-            self.before.forget()
-        counts = {name: values.count() for name, values in shared.items()}
-        return {name: rows for name, rows in counts.items() if rows}, snapshot_key
-
-    def _stayed(
-        self, shared: Mapping[str, Repeats], wanted: pa.Schema
-    ) -> Iterator[tuple[pa.Table, Numbers]]:
-        """The unchanged rows for the snapshot, with their numbers; their keys and values are kept."""
-        ends = np.cumsum([table.rows_accepted for table in self.tables])
-        for rows, numbers in self.before.rows() if self.before else ():
-            until = np.searchsorted(numbers, ends)
-            for table, begin, end in zip(self.tables, [0, *until], until, strict=False):
-                self._keep_keys(table, rows.slice(begin, end - begin), numbers[begin:end])
-            _add_values(shared, rows)
-            yield _marked(rows, False, wanted), numbers
-
-    def _keep_keys(self, table: ReadTable, rows: pa.Table, numbers: Numbers) -> None:
-        """The keys of unchanged rows of one table."""
-        assert self.before is not None
-        lines = pa.array(self.before.lines[numbers], pa.int64())
-        for deleted, outcome in ((True, "deleted"), (False, "sent")):
-            which = pc.equal(rows["_deleted"], deleted).combine_chunks()
-            keys = rows[self.fill.entity.key].filter(which)
-            self.keys.add(self.fill, keys, table.shown, lines.filter(which), outcome)
-
-    def _gone_through(
-        self, path: Path, shared: Mapping[str, Repeats], wanted: pa.Schema
-    ) -> Iterator[tuple[pa.Table, Numbers]]:
-        """The canonical rows for the snapshot, if there is to be one, with their numbers; their keys and
-        values are kept."""
-        columns = {self.fill.entity.key, "_file", "_line", "_deleted", *shared}
-        if self.before:
-            columns |= {*wanted.names} - {ROW_THROUGH}
-        for batch in batches(path, sorted(columns)):
-            self.keys.add_canonical(self.fill, batch)
-            _add_values(shared, batch)
-            if self.before:
-                numbers = self.before.numbers(self.tables, batch["_file"], batch["_line"])
-                yield _marked(pa.Table.from_batches([batch]), True, wanted), numbers
+        wanted = snapshot_schema(schema, self.fill.entity.key, self.carried)
+        kept = ToRemember(self.fill, self.tables, self.keys, self.before, wanted)
+        shared = kept.write(path, snapshot)
+        if not self.before:
+            return shared, ""
+        snapshot_key = f"transform/snapshot-{self.fill.name}.parquet"
+        self.run.workspace.put_file(snapshot, snapshot_key)
+        return shared, snapshot_key
 
     def _schema(self) -> pa.Schema:
         """A field is filled when every file of the feed can fill it: absent is not blank."""
@@ -471,7 +417,7 @@ class _FillWork:
         suspects = repeats.mask()
         if not suspects.any():
             return 0
-        table = pa.concat_tables(_filtered(path, suspects))
+        table = pa.concat_tables(_rows_where(path, suspects))
         names = [n for n in schema.names if n not in ("_file", "_line")]
         settled = settle(table[key], row_hashes(table, names))
         self._reject_losers(table.filter(pa.array(settled.lost)))
@@ -482,33 +428,19 @@ class _FillWork:
         keep[np.flatnonzero(suspects)[~(settled.lost | settled.repeated)]] = True
         kept = path.with_name("kept")
         with pq.ParquetWriter(kept, pq.read_schema(path), compression="lz4") as writer:
-            for rows in _filtered(path, keep):
+            for rows in _rows_where(path, keep):
                 writer.write_table(rows)
         kept.replace(path)
         return int(settled.repeated.sum())
 
 
-def _filtered(path: Path, mask: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
+def _rows_where(path: Path, mask: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
     """The rows of a Parquet file that the mask marks."""
     begin = 0
     for batch in batches(path):
         end = begin + batch.num_rows
         yield pa.Table.from_batches([batch]).filter(pa.array(mask[begin:end]))
         begin = end
-
-
-def _marked(rows: pa.Table, through: bool, wanted: pa.Schema) -> pa.Table:
-    """The rows as the next snapshot has them."""
-    marks = pa.repeat(pa.scalar(through), rows.num_rows)
-    columns = [marks if name == ROW_THROUGH else rows[name] for name in wanted.names]
-    return pa.table(columns, names=wanted.names).cast(wanted)
-
-
-def _add_values(shared: Mapping[str, Repeats], rows: pa.Table | pa.RecordBatch) -> None:
-    """The values of rows that are not deleted, in small letters."""
-    for name, values in shared.items():
-        there = rows[name].filter(pc.invert(rows["_deleted"]))
-        values.add(pc.utf8_lower(there.drop_null()))
 
 
 def _by_file(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:

@@ -1,0 +1,95 @@
+"""Keeps what later runs and people ask about a fill's rows, in one pass over all of them, changed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from etl_lib.config.project import Fill
+from etl_lib.manifest import ROW_THROUGH, ReadTable
+from etl_lib.parquet import batches
+from etl_lib.rules.repeats import Repeats
+from etl_lib.transform.keys import KeysOfDelivery
+from etl_lib.transform.unchanged import Numbers, RowsBefore, in_order
+
+
+@dataclass
+class ToRemember:
+    """Rows stream by; their keys go to `keys`, and into the next snapshot what its schema `wanted` names.
+
+    `before` is None for a fill that is not compared: it has no snapshot.
+    """
+
+    fill: Fill
+    tables: Sequence[ReadTable]
+    keys: KeysOfDelivery
+    before: RowsBefore | None
+    wanted: pa.Schema
+    _shared: dict[str, Repeats] = field(default_factory=dict)
+
+    def write(self, canonical: Path, snapshot: Path) -> dict[str, int]:
+        """Keep the keys of all rows, and write the snapshot of a fill that is compared.
+
+        `canonical`: the rows that go through. Gives by field of `unique_warn` how many rows have a value
+        that another has too, in any case; fields without such rows are left out.
+        """
+        there = set(pq.read_schema(canonical).names)
+        self._shared = {name: Repeats() for name in self.fill.entity.unique_warn if name in there}
+        with pq.ParquetWriter(
+            snapshot, self.wanted, compression="lz4", use_dictionary=False, write_statistics=False
+        ) as writer:  # fmt: skip
+            for rows in in_order(self._stayed(), self._gone_through(canonical)):
+                writer.write_table(rows)
+        if self.before:
+            self.before.forget()
+        counts = {name: values.count() for name, values in self._shared.items()}
+        return {name: rows for name, rows in counts.items() if rows}
+
+    def _stayed(self) -> Iterator[tuple[pa.Table, Numbers]]:
+        """The unchanged rows as the snapshot has them, with their numbers."""
+        ends = np.cumsum([table.rows_accepted for table in self.tables])
+        for rows, numbers in self.before.rows() if self.before else ():
+            until = np.searchsorted(numbers, ends)
+            for table, begin, end in zip(self.tables, [0, *until], until, strict=False):
+                self._keep_keys(table, rows.slice(begin, end - begin), numbers[begin:end])
+            self._add_values(rows)
+            yield self._marked(rows, through=False), numbers
+
+    def _keep_keys(self, table: ReadTable, rows: pa.Table, numbers: Numbers) -> None:
+        """The keys of unchanged rows of one table."""
+        assert self.before is not None
+        lines = pa.array(self.before.lines[numbers], pa.int64())
+        for deleted, outcome in ((True, "deleted"), (False, "sent")):
+            which = pc.equal(rows["_deleted"], deleted).combine_chunks()
+            keys = rows[self.fill.entity.key].filter(which)
+            self.keys.add(self.fill, keys, table.shown, lines.filter(which), outcome)
+
+    def _gone_through(self, canonical: Path) -> Iterator[tuple[pa.Table, Numbers]]:
+        """The rows that go through as the snapshot has them, if there is to be one, with their numbers."""
+        columns = {self.fill.entity.key, "_file", "_line", "_deleted", *self._shared}
+        if self.before:
+            columns |= {*self.wanted.names} - {ROW_THROUGH}
+        for batch in batches(canonical, sorted(columns)):
+            self.keys.add_canonical(self.fill, batch)
+            self._add_values(batch)
+            if self.before:
+                numbers = self.before.numbers(self.tables, batch["_file"], batch["_line"])
+                yield self._marked(pa.Table.from_batches([batch]), through=True), numbers
+
+    def _marked(self, rows: pa.Table, through: bool) -> pa.Table:
+        names = self.wanted.names
+        marks = pa.repeat(pa.scalar(through), rows.num_rows)
+        columns = [marks if name == ROW_THROUGH else rows[name] for name in names]
+        return pa.table(columns, names=names).cast(self.wanted)
+
+    def _add_values(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """The values of rows that are not deleted, in small letters."""
+        for name, values in self._shared.items():
+            there = rows[name].filter(pc.invert(rows["_deleted"]))
+            values.add(pc.utf8_lower(there.drop_null()))
