@@ -21,6 +21,7 @@ COUNT_COLUMNS = (
     "read", "inserted", "updated", "unchanged", "deleted_by_row", "rejected", "duplicates",
     "filtered", "deleted_by_absence", "restored", "unresolved",
 )  # fmt: skip
+_ALWAYS = ("read", "inserted", "updated", "unchanged", "rejected")
 
 
 def tell(
@@ -73,11 +74,17 @@ def _as_dict(run: Run, outcome: Outcome, samples: list[dict[str, Any]]) -> dict[
 def _show(console: Console, outcome: Outcome, samples: list[dict[str, Any]]) -> None:
     """The outcome as a person reads it: counts, changed rows of a dry run, status and sentence."""
     if outcome.counts:
-        table = Table("feed", "entity", *(name.replace("_", " ") for name in COUNT_COLUMNS))
+        # a column of zeros says nothing, and a terminal has room for few
+        shown = [
+            name
+            for name in COUNT_COLUMNS
+            if name in _ALWAYS or any(getattr(count, name) for count in outcome.counts)
+        ]
+        table = Table("feed", "entity", *(name.replace("_", " ") for name in shown))
         for column in table.columns[2:]:
             column.justify = "right"
         for count in outcome.counts:
-            numbers = [f"{getattr(count, name):,}" for name in COUNT_COLUMNS]
+            numbers = [f"{getattr(count, name):,}" for name in shown]
             table.add_row(count.feed, count.entity, *numbers)
         console.print(table)
     if samples:

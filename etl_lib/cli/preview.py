@@ -77,14 +77,13 @@ def _show(console: Console, fill: FillView) -> None:
             before = " ".join(
                 row.before[at] for name, at in places.items() if name in _parts(field.origin)
             )
-            after = "✗" if row.why else row.after[number]
+            after = "✗" if row.why else "" if row.aside else row.after[number]
             cells.append(escape(after if before == after else f"{before or '–'} → {after or '–'}"))
         why = ", ".join(f"{rows:,} {code}" for code, rows in field.rejected.items())
         table.add_row(field.name, escape(field.origin), *cells, f"{field.filled:,}", f"{field.made:,}",
                       f"[red]{why}[/red]" if why else "")  # fmt: skip
-    for row in shown:
-        if row.why:
-            table.caption = f"line {row.line}: {'; '.join(row.why)}"
+    notes = [(row.line, "; ".join(row.why) or row.aside) for row in shown]
+    table.caption = "\n".join(f"line {line}: {note}" for line, note in notes if note) or None
     console.print(table)
 
 

@@ -16,7 +16,7 @@ from etl_lib.config.mapping import FILE_PART, ColumnRule, part_of
 from etl_lib.config.project import Fill, Project, ResolvedMapping
 from etl_lib.errors import Fault
 from etl_lib.extract import LocalSource, extract, keys_of_environment
-from etl_lib.manifest import Extracted, Transformed, Validated
+from etl_lib.manifest import Extracted, Transformed, Validated, keys_key
 from etl_lib.rules import Lookups, fields_present, prepare
 from etl_lib.run import Run
 from etl_lib.storage import Storage, scratch_folder
@@ -24,6 +24,7 @@ from etl_lib.transform import transform
 from etl_lib.validate import validate
 
 ROWS_SHOWN = 5
+_ASIDE = {"duplicate": "the same record as another row", "filtered": "left out by a filter"}
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,17 @@ class FieldView:
 
 @dataclass(frozen=True)
 class RowView:
-    """One row: its file and line, its cells, our values, and the codes for which it is kept out."""
+    """One row: its file and line, its cells, our values, and the codes for which it is kept out.
+
+    `aside`: why a row that nobody needs to mend has no values of ours.
+    """
 
     file: str
     line: int
     before: tuple[str, ...]
     after: tuple[str, ...]
     why: tuple[str, ...] = ()
+    aside: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,10 +230,20 @@ class _Looks:
                 [name for name in columns if name in table.columns]
             )
 
+    def _outcomes(self, fill: Fill) -> dict[tuple[str, int], str]:
+        """What became of the rows of a fill, by file and line; see manifest.keys_key."""
+        with self.run.archive.reading(keys_key(self.run.run_id)) as stream:
+            keys = pq.read_table(stream)
+        ours = (("feed", fill.feed_name), ("entity", fill.entity.entity))
+        for column, name in ours:
+            keys = keys.filter(pc.equal(keys[column], name))
+        return {(row["file"], row["line"]): row["outcome"] for row in keys.to_pylist()}
+
     def _rows(
         self, fill: Fill, headers: Sequence[str], names: Sequence[str], canonical: pa.Table, rejects: pa.Table
     ) -> Iterator[RowView]:  # fmt: skip
         left = self.shown
+        outcomes = self._outcomes(fill)
         for table in self.extracted.tables_of(fill.feed_name):
             rows = self._table(table.rows_key).slice(0, left)
             left -= rows.num_rows
@@ -251,7 +266,7 @@ class _Looks:
                 yield RowView(
                     table.shown, line, tuple(row.get(header) or "" for header in headers),
                     tuple(_shown(values.get(name)) if values else "" for name in names),
-                    tuple(codes.get(line, () if values else ("left out or the same as another row",))),
+                    tuple(codes.get(line, ())), "" if values else _ASIDE.get(outcomes.get((table.shown, line), ""), ""),
                 )  # fmt: skip
             if left <= 0:
                 return
