@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -230,20 +231,29 @@ class _Looks:
                 [name for name in columns if name in table.columns]
             )
 
-    def _outcomes(self, fill: Fill) -> dict[tuple[str, int], str]:
-        """What became of the rows of a fill, by file and line; see manifest.keys_key."""
+    @cached_property
+    def _aside(self) -> pa.Table:
+        """Rows that are neither loaded nor rejected; see manifest.keys_key."""
         with self.run.archive.reading(keys_key(self.run.run_id)) as stream:
             keys = pq.read_table(stream)
-        ours = (("feed", fill.feed_name), ("entity", fill.entity.entity))
-        for column, name in ours:
-            keys = keys.filter(pc.equal(keys[column], name))
-        return {(row["file"], row["line"]): row["outcome"] for row in keys.to_pylist()}
+        return keys.filter(pc.is_in(keys["outcome"].cast(pa.string()), pa.array([*_ASIDE])))
+
+    def _aside_of(self, fill: Fill, shown: str, lines: pa.ChunkedArray) -> dict[int, str]:
+        """Why rows on these lines of a file are neither loaded nor rejected, by line."""
+        rows = self._aside
+        for column, name in (
+            ("feed", fill.feed_name),
+            ("entity", fill.entity.entity),
+            ("file", shown),
+        ):
+            rows = rows.filter(pc.equal(rows[column], name))
+        rows = rows.filter(pc.is_in(rows["line"], lines))
+        return {row["line"]: _ASIDE[row["outcome"]] for row in rows.to_pylist()}
 
     def _rows(
         self, fill: Fill, headers: Sequence[str], names: Sequence[str], canonical: pa.Table, rejects: pa.Table
     ) -> Iterator[RowView]:  # fmt: skip
         left = self.shown
-        outcomes = self._outcomes(fill)
         for table in self.extracted.tables_of(fill.feed_name):
             rows = self._table(table.rows_key).slice(0, left)
             left -= rows.num_rows
@@ -260,13 +270,14 @@ class _Looks:
             codes: dict[int, list[str]] = {}
             for row in bad.to_pylist():
                 codes.setdefault(row["line"], []).append(f"{row['column'] or 'row'}: {row['code']}")
+            aside = self._aside_of(fill, table.shown, lines)
             for row in rows.to_pylist():
                 line = row["_line"]
                 values = after.get(line)
                 yield RowView(
                     table.shown, line, tuple(row.get(header) or "" for header in headers),
                     tuple(_shown(values.get(name)) if values else "" for name in names),
-                    tuple(codes.get(line, ())), "" if values else _ASIDE.get(outcomes.get((table.shown, line), ""), ""),
+                    tuple(codes.get(line, ())), "" if values else aside.get(line, ""),
                 )  # fmt: skip
             if left <= 0:
                 return

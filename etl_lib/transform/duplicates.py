@@ -16,15 +16,10 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Settled:
-    """Masks over all rows of a fill, in their order: repeated (collapsed) and lost (rejected)."""
+    """Masks over rows of keys that stand more than once, in their order: repeated (collapsed) and lost (rejected)."""
 
     repeated: Mask
     lost: Mask
-
-    @property
-    def any(self) -> bool:
-        """Whether there is any duplicate at all."""
-        return bool(self.repeated.any() or self.lost.any())
 
 
 def settle(keys: pa.ChunkedArray, hashes: npt.NDArray[np.uint64]) -> Settled:
@@ -36,9 +31,6 @@ def settle(keys: pa.ChunkedArray, hashes: npt.NDArray[np.uint64]) -> Settled:
     key_codes = pd.factorize(keys.to_pandas(types_mapper=pd.ArrowDtype))[0]
     frame = pd.DataFrame({"key": key_codes, "hash": hashes})
     gives_way = frame.duplicated("key", keep="last").to_numpy()
-    if not gives_way.any():
-        none = np.zeros(len(frame), dtype=np.bool_)
-        return Settled(none, none)
     same_content_follows = frame.duplicated(["key", "hash"], keep="last").to_numpy()
     return Settled(same_content_follows, gives_way & ~same_content_follows)
 

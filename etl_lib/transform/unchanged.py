@@ -128,9 +128,8 @@ class RowsBefore:
         """The unchanged rows as the snapshot has them, in the order of the files, with the place of each there."""
         if self.snapshot is None:
             return
-        if (
-            not self._is_in_order()
-        ):  # the file is sorted in another way: rows are fetched from all over
+        if not self._is_in_order():
+            # the file is sorted in another way than before: rows are fetched from all over
             whole = pq.read_table(self.snapshot.path).combine_chunks()
             for begin in range(0, len(self.places), BATCH_ROWS):
                 numbers = self._unchanged_within(begin, begin + BATCH_ROWS)
