@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from math import ceil
 
 from etl_lib.config.mapping import Limits, part_of
 from etl_lib.manifest import Counts, Hold
 
+# Rows of the client in the entity before the load, deleted ones aside. Asked with a number, the answer may
+# stop there: to count a million rows costs more than to load a night's few.
+RowsBefore = Callable[[int | None], int]
 
-def over_hold_limits(counts: Counts, rows_before: int, limits: Limits) -> list[Hold]:
+
+def over_hold_limits(counts: Counts, rows_before: RowsBefore, limits: Limits) -> list[Hold]:
     """Reasons why a person must approve these counts; exactly at a limit passes.
 
-    `rows_before`: rows of the client in the entity before the load, deleted ones aside. Before the
-    first load nothing can be changed by mistake, so only the share of rejected rows counts.
+    Before the first load nothing can be changed by mistake, so only the share of rejected rows counts.
     """
     deleted = counts.deleted_by_row + counts.deleted_by_absence
     hold = limits.hold
@@ -33,13 +38,17 @@ def over_hold_limits(counts: Counts, rows_before: int, limits: Limits) -> list[H
 
 
 def _share(
-    limit: str, verb: str, changed: int, rows_before: int, allowed: float, limits: Limits, counts: Counts
+    limit: str, verb: str, changed: int, rows_before: RowsBefore, allowed: float, limits: Limits,
+    counts: Counts,
 ) -> Hold | None:  # fmt: skip
-    if changed <= limits.floor_rows or rows_before == 0 or changed <= part_of(allowed, rows_before):
+    if changed <= limits.floor_rows:
         return None
-    found = changed / rows_before
+    rows = rows_before(ceil(changed / part_of(allowed, 1)) if allowed else None)
+    if rows == 0 or changed <= part_of(allowed, rows):
+        return None
+    found = changed / rows
     text = (
-        f"Would {verb} {changed:,} of {rows_before:,} rows of {counts.entity} ({found:.1%}); "
+        f"Would {verb} {changed:,} of {rows:,} rows of {counts.entity} ({found:.1%}); "
         f"up to {allowed * 100:g}% pass without approval."
     )
     return Hold(
