@@ -16,6 +16,10 @@ from etl_lib.run import folder_name
 #   whole row), code (see messages.py). One line per fault; a row with two faults has two.
 REJECT_COLUMNS = ("file", "line", "key", "column", "code")
 ROW_HASH = "_hash"  # of a row's cells, in canonical rows and snapshots
+LINE_HASH = (
+    "_line_hash"  # of the line that a row stands on, in rows as read, canonical rows and snapshots
+)
+FACTS = "_facts"  # what validate counts of a row that it accepts, in canonical rows and snapshots
 ROW_THROUGH = "_through"  # in a snapshot: the row went through the load that wrote it
 
 
@@ -99,13 +103,42 @@ class Delivery(Model):
     members: tuple[Member, ...]
 
 
+class Snapshot(Model):
+    """The rows of one (feed, entity) as the client's last load has left them; never those it rejected.
+
+    `key`: Parquet in the archive, in the order of the files: ROW_HASH (16 bytes, of the row's cells),
+    LINE_HASH (of the line it stood on, null when another line may not be taken for it), FACTS (see
+    rules.facts), ROW_THROUGH, the entity's key, `_deleted` (the row says of itself that it is deleted), and
+    fields that are needed of unchanged rows too.
+    `basis`: what else decides what becomes of such a row; under another one the snapshot says nothing.
+    """
+
+    feed: str
+    entity: str
+    key: str
+    sha256: str
+    basis: str
+
+
+class KnownRows(Model):
+    """Rows of a table that need not be read, since the last load had the same lines.
+
+    `key`: Parquet in the run's workspace: `_line` and `place` in the snapshot, both int32, by line.
+    """
+
+    key: str
+    rows: int
+    snapshot: Snapshot
+
+
 class ReadTable(Model):
     """One member after the reading pass.
 
-    `rows_key`: Parquet in the run's workspace, one row per accepted row: `_line` int64 (physical
-    line on which the record starts, the first line of the file is 1), then a string column for each
-    column of the feed that the file has (named as the mapping names it, cells untouched: not
-    trimmed, empty stays empty), then one for each file-name part as `{part}`.
+    `rows_key`: Parquet in the run's workspace, one row per accepted row but the `known` ones: `_line`
+    int64 (physical line on which the record starts, the first line of the file is 1), then a string
+    column for each column of the feed that the file has (named as the mapping names it, cells untouched:
+    not trimmed, empty stays empty), then one for each file-name part as `{part}`. `line_form`: there is
+    LINE_HASH as well, of lines written in this way (null for a row that is not one plain line).
     `rejects_key`: Parquet with REJECT_COLUMNS of the rows that could not be read.
     rows_read = rows_accepted + rows_rejected. `columns`: mapping names that the file has.
     `entities`: of those of the feed whose rows they are, None for all; when only rejected rows are
@@ -123,6 +156,13 @@ class ReadTable(Model):
     unknown_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = Field((), description="What was found out: encoding, delimiter, …")
     entities: tuple[str, ...] | None = None
+    known: KnownRows | None = None
+    line_form: str = ""
+
+    @property
+    def rows_known(self) -> int:
+        """How many of the accepted rows were not read."""
+        return self.known.rows if self.known else 0
 
 
 class Extracted(Model):
@@ -164,6 +204,10 @@ class ValidatedFill(Model):
     rows_accepted: int
     rejects_key: str
     rejected_by_code: dict[str, int] = Field(default_factory=dict)
+    is_mixed: bool = Field(
+        False,
+        description="A column may be written in two formats: what a row is hangs on others too.",
+    )
 
 
 class Hold(Model):
@@ -203,22 +247,6 @@ class Validated(Model):
     def of(self, feed: str, entity: str) -> ValidatedFill:
         """The fill's judgement."""
         return next(f for f in self.fills if (f.feed, f.entity) == (feed, entity))
-
-
-class Snapshot(Model):
-    """The rows of one (feed, entity) as the client's last load has left them; never those it rejected.
-
-    `key`: Parquet in the archive, in the order of the files: ROW_HASH (16 bytes, of the row's cells),
-    ROW_THROUGH, the entity's key, `_deleted` (the row says of itself that it is deleted), and fields that
-    are needed of unchanged rows too.
-    `basis`: what else decides what becomes of such a row; under another one the snapshot says nothing.
-    """
-
-    feed: str
-    entity: str
-    key: str
-    sha256: str
-    basis: str
 
 
 class TransformedFill(Model):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from etl_lib.config.entity import Entity
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.errors import EtlError, Fault, FixTheSetup, NotReceived, Paused, TryAgain
-from etl_lib.manifest import Extracted, Transformed, Validated, manifest_key
+from etl_lib.manifest import Extracted, Snapshot, Transformed, Validated, manifest_key
 from etl_lib.metrics.archived import (
     KnownDelivery,
     delivery_of_day,
@@ -98,7 +98,9 @@ def do_extract(
         source = source_of(resolved)
         current = ledger.current(run.client_id)
         try:
-            extracted = extract(watched, resolved, source, ledger, lambda: keys_of(resolved))
+            extracted = extract(
+                watched, resolved, source, ledger, lambda: keys_of(resolved), _last_snapshots(run)
+            )
         except NotReceived:
             refuse_on_day_off(resolved, source, current, waited)
             raise
@@ -112,6 +114,11 @@ def do_extract(
         if said := [*([fault] if fault else ()), *extracted.notes]:
             ledger.say(run, "extract", said)
         return _kept(run, "extract", extracted)
+
+
+def _last_snapshots(run: Run) -> list[Snapshot]:
+    """With which a run's rows may be compared; a test of the school's is none of its deliveries."""
+    return last_snapshots(run.database_url, run.client_id) if run.kind == "load" else []
 
 
 def refuse_if_paused(run: Run, resolved: ResolvedMapping) -> None:
@@ -197,23 +204,44 @@ def nothing_new(extracted: Extracted) -> Fault | None:
 
 def do_validate(run: Run) -> Validated:
     """Judge the delivery that extract has read."""
-    from etl_lib.validate import validate
+    from etl_lib.rules.unchanged import RowsMoved
 
     with recorded(run, "validate") as watched:
-        extracted = _recalled(run, Extracted, "extract")
-        rows_of_last = Ledger(run.database_url).rows_of_last(run.client_id)
-        return _kept(run, "validate", validate(watched, extracted, rows_of_last))
+        try:
+            return _judged(watched, _recalled(run, Extracted, "extract"))
+        except RowsMoved:
+            return _read_whole(watched)[1]
+
+
+def _judged(run: Run, extracted: Extracted) -> Validated:
+    from etl_lib.validate import validate
+
+    rows_of_last = Ledger(run.database_url).rows_of_last(run.client_id)
+    return _kept(run, "validate", validate(run, extracted, rows_of_last))
+
+
+def _read_whole(run: Run) -> tuple[Extracted, Validated]:
+    """The delivery as if no load had been before: every row of it read, and judged."""
+    from etl_lib.extract import read_whole
+
+    extracted = _recalled(run, Extracted, "extract")
+    extracted = _kept(run, "extract", read_whole(run, extracted))
+    return extracted, _judged(run, extracted)
 
 
 def do_transform(run: Run) -> Transformed:
     """Make canonical rows of what validate has accepted."""
+    from etl_lib.rules.unchanged import RowsMoved
     from etl_lib.transform import transform
 
     with recorded(run, "transform") as watched:
         extracted = _recalled(run, Extracted, "extract")
         validated = _recalled(run, Validated, "validate")
-        known = last_snapshots(run.database_url, run.client_id)
-        transformed = transform(watched, extracted, validated, known)
+        snapshots = _last_snapshots(run)
+        try:
+            transformed = transform(watched, extracted, validated, snapshots)
+        except RowsMoved:
+            transformed = transform(watched, *_read_whole(watched), snapshots)
         Ledger(run.database_url).say(run, "transform", shared_values(transformed))
         return _kept(run, "transform", transformed)
 
@@ -230,7 +258,8 @@ def shared_values(transformed: Transformed) -> list[Fault]:
 def do_load(run: Run, answer: Answer | None = None) -> Plan:
     """Change the tables, or only plan to when the run is a dry one; `answer`: what a person, or the
     clock, said about the run's hold. Raises Refused or Superseded instead of planning again."""
-    from etl_lib.load import RowsMoved, load, settle_answer
+    from etl_lib.load import load, settle_answer
+    from etl_lib.rules.unchanged import RowsMoved
 
     with recorded(run, "load") as watched:
         if answer:
@@ -243,6 +272,8 @@ def do_load(run: Run, answer: Answer | None = None) -> Plan:
         except RowsMoved:
             from etl_lib.transform import transform
 
+            if any(table.known for table in extracted.tables):
+                extracted, validated = _read_whole(watched)
             whole = _kept(run, "transform", transform(watched, extracted, validated))
             plan = load(watched, extracted, validated, whole)
         if run.wishes.dry_run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZipFile
 
 import psycopg
 import pyarrow.parquet as pq
@@ -33,7 +35,7 @@ from etl_lib.pipeline import (
     run_all,
     undo_all,
 )
-from etl_lib.run import Progress, Run, Wishes
+from etl_lib.run import Progress, Run, Wishes, folder_name
 from etl_lib.storage import Storage
 from tests.load.conftest import ENTITIES, make_include
 
@@ -82,8 +84,13 @@ feeds:
     entities:
       section: {{deleted_when: {{status: gone}}, columns: {{section_id: id, name: name, term_id: term}}}}
   people:
-    file: people.csv
+    file: people.{ending}
     allow_empty: true
+    expectations:
+      - {{entity: person, expectation: expect_column_values_to_be_in_set,
+         kwargs: {{column: given_name, value_set: [Al], mostly: 0.1}}}}
+      - {{entity: person, expectation: expect_column_values_to_not_be_null,
+         kwargs: {{column: home_id, mostly: 0.1}}}}
     entities:
       person:
         deleted_when: {{status: gone}}
@@ -119,7 +126,9 @@ _MAPPINGS: tuple[dict[str, str], ...] = (
     {"enrollments": _LOOKUP},
     {"more": "revision: 1", "scope": "section_id"},
     {"more": "precedence: {person: [births, people]}", "births": ", given_name: given"},
+    {"ending": "zip"},
 )
+_ZIPPED = 4
 _HEADERS = {
     "sections": ("id", "name", "term", "status"),
     "people": ("id", "login", "given", "home", "level", "status"),
@@ -127,7 +136,7 @@ _HEADERS = {
     "enrollments": ("section", "person", "observed", "score", "status"),
     "renames": ("old", "new", "type"),
 }
-_KEYS = {"sections": 3, "people": 4, "births": 3, "enrollments": 6, "renames": 2}
+_KEYS = {"sections": 3, "people": 4, "births": 4, "enrollments": 6, "renames": 2}
 _FIRST = datetime(2026, 3, 2, 6, tzinfo=UTC)
 _numbers = itertools.count(1)
 Row = tuple[str, ...]
@@ -165,8 +174,10 @@ def _rows(feed: str, number: int, form: str) -> list[Row]:
         row: Row = (f"S{number}", name, "T1" if form == "moved" else f"T{number % 2}", status)
     elif feed == "people":
         given = "" if form == "blank" else "Bo" if other else "Al"
+        if form == "long":  # a line of the value looks like the row of another
+            given = "\r\n".join(["Al", ",".join(_rows(feed, (number + 1) % 4, "plain")[0]), "Bo"])
         level = "none" if form == "bad" else "high" if other else ""
-        home = "S9" if form == "moved" else f"S{number % 3}"
+        home = {"moved": "S9", "whole": "12.0", "half": "12.5"}.get(form, f"S{number % 3}")
         row = (
             f"P{number}",
             f"u{number % 2}" if form == "moved" else f"u{number}",
@@ -177,6 +188,7 @@ def _rows(feed: str, number: int, form: str) -> list[Row]:
         )
     elif feed == "births":
         born = "2010-02-30" if form == "bad" else "2010-05-06" if other else "2011-07-08"
+        born = "2010-25-03" if form == "moved" else born  # as if the day came first
         row = (f"P{number}", "" if form == "blank" else born, "Cy" if other else "")
     elif feed == "enrollments":
         observed = f"P{9 - number % 2 * 9}" if form == "moved" else ""
@@ -200,6 +212,7 @@ class Client:
     number: int = 0
     run_ids: list[str] = field(default_factory=list)
     copied: int = 0  # rows that went through COPY, over all runs
+    read: int = 0  # rows that were read, likewise
 
     def run(self, wishes: Wishes, kind: Any = "load") -> Run:
         self.number += 1
@@ -226,12 +239,17 @@ class Client:
         if not wishes.dry_run and outcome.status in ("succeeded", "succeeded_with_rejects"):
             self.run_ids.append(run.run_id)
         self.copied += max((one.rows for one in seen if one.stage == "load"), default=0)
+        self.read += sum({one.what: one.rows for one in seen if one.stage == "extract"}.values())
         keys = []
+        judged: Any = {}
+        results_key = f"runs/{folder_name(run.run_id)}/suite_results.json"
+        if run.archive.exists(results_key):
+            judged = json.loads(run.archive.read_bytes(results_key))
         if run.archive.exists(keys_key(run.run_id)) and not wishes.dry_run:
             with run.archive.reading(keys_key(run.run_id)) as stream:
                 keys = sorted(map(repr, pq.read_table(stream).to_pylist()))
         samples = len(plan.samples) if plan else 0
-        return [outcome.status, sorted(map(repr, outcome.counts)), keys, samples]
+        return [outcome.status, sorted(map(repr, outcome.counts)), keys, samples, judged]
 
     def undo(self) -> list[Any]:
         """Undo the last load that stands."""
@@ -350,6 +368,10 @@ class Pair:
                     csv.writer(stream).writerows(
                         [header, *(rows[::-1] if step.backwards else rows)]
                     )
+        if step.mapping == _ZIPPED:
+            with ZipFile(files / "people.zip", "w") as packed:
+                packed.write(files / "people.csv", "people.csv")
+            (files / "people.csv").unlink()
         _come(files, day)
         return files
 
@@ -383,7 +405,13 @@ def _pair(url: str, home: Path, ways: Sequence[str] = ("rows", "files")) -> Pair
         client_id = f"{how}_{number}"
         resolved = []
         for given_ in _MAPPINGS:
-            words = {"more": "", "births": "", "scope": "section_id.term_id", "enrollments": ""}
+            words = {
+                "more": "",
+                "births": "",
+                "scope": "section_id.term_id",
+                "enrollments": "",
+                "ending": "csv",
+            }
             text = _MAPPING.format(how=how, **{**words, **given_})
             (include / "mappings" / f"{client_id}.yaml").write_text(text)
             resolved.append(Project(include, "test").resolve(client_id))
@@ -409,6 +437,9 @@ _FORMS = (
     "moved",
     "twice",
     "differing",
+    "long",
+    "whole",
+    "half",
 )
 _edits = st.sampled_from(sorted(_KEYS)).flatmap(
     lambda feed: st.builds(
@@ -462,7 +493,11 @@ HISTORIES = {
         "given_name = 'Al' AND person_id = 'P1'",
     ),
     "a_record_that_two_lines_share_is_settled_as_ever": (
-        [LOAD, edited(("people", 1, "differing"), ("people", 2, "twice"))],
+        [
+            LOAD,
+            edited(("people", 1, "differing"), ("people", 2, "twice")),
+            edited(("people", 3, "other")),
+        ],
         "person_id = 'P1'",
     ),
     "a_reference_that_vanishes_takes_its_unchanged_rows_along": (
@@ -479,6 +514,42 @@ HISTORIES = {
         ],
         "person_id = 'P7' AND deleted_at IS NULL",
     ),
+    "a_line_that_may_be_part_of_a_value_is_not_taken_for_the_row_that_it_was": (
+        [
+            LOAD,
+            edited(("people", 2, "absent"), ("people", 1, "long")),
+            edited(("people", 0, "other")),
+        ],
+        "person_id = 'P1' AND given_name = 'Al'",
+    ),
+    "a_column_that_turns_mixed_takes_unchanged_rows_along": (
+        [
+            LOAD,
+            edited(("births", 0, "moved"), ("births", 1, "moved")),
+            edited(("births", 0, "plain"), ("births", 1, "plain"), ("births", 2, "other")),
+            edited(("people", 0, "other")),
+            edited(("people", 1, "other")),
+        ],
+        "person_id = 'P2' AND birth_date = '2010-05-06'",
+    ),
+    "an_id_that_loses_its_witness_is_damaged_though_its_line_is_the_same": (
+        [
+            LOAD,
+            edited(("people", 1, "whole"), ("people", 2, "half")),
+            edited(("people", 2, "plain")),
+            edited(("people", 1, "plain")),
+            edited(("people", 0, "other")),
+        ],
+        "person_id = 'P0' AND given_name = 'Bo'",
+    ),
+    "a_table_in_an_archive_is_read_whole_when_a_key_comes_to_stand_twice": (
+        [
+            edited(mapping=4),
+            edited(("people", 0, "other"), mapping=4),
+            edited(("people", 1, "twice"), mapping=4),
+        ],
+        "person_id = 'P0' AND given_name = 'Bo'",
+    ),
     "after_an_undo_everything_is_looked_at": (
         [LOAD, edited(("people", 1, "other")), Step("undo"), edited(("people", 2, "other"))],
         "given_name = 'Bo' AND person_id = 'P1'",
@@ -491,10 +562,26 @@ def test_a_history_ends_the_same(pairs: tuple[str, Path], name: str) -> None:
     steps, condition = HISTORIES[name]
     pair = play(*pairs, steps)
     assert pair.clients[0].copied < pair.clients[1].copied, "no row was left out"
+    assert pair.clients[0].read < pair.clients[1].read, "every line was read"
     query = f"SELECT count(*) FROM core.person WHERE client_id = %s AND {condition}"
     with psycopg.connect(pair.clients[0].url) as connection:
         found = connection.execute(query.encode(), (pair.clients[0].client_id,)).fetchone()
     assert found == (1,)
+
+
+def test_of_a_file_in_which_a_key_stands_twice_only_its_lines_are_read_again(
+    pairs: tuple[str, Path],
+) -> None:
+    pair = _pair(*pairs)
+    pair.do(LOAD)
+    pair.do(edited(("people", 1, "differing")))
+    before = [client.read for client in pair.clients]
+    pair.do(edited(("births", 0, "other")))
+    with_it, without = (
+        client.read - so_far for client, so_far in zip(pair.clients, before, strict=True)
+    )
+    assert without == sum(_KEYS.values()) - _KEYS["renames"] + 1
+    assert with_it == 3, "the new line, and two of the same key"
 
 
 def test_a_snapshot_that_is_gone_or_damaged_only_costs_time(pairs: tuple[str, Path]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         SftpSource,
         Source,
     )
+    from etl_lib.extract.tables import read_whole
     from etl_lib.extract.trial import Trial, trial_of
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "extract",
     "keys_of_environment",
     "look",
+    "read_whole",
     "recall",
     "trial_of",
 ]
@@ -54,6 +56,7 @@ _HOMES = {
     "extract": "delivery",
     "keys_of_environment": "pgp",
     "look": "delivery",
+    "read_whole": "tables",
     "recall": "archived",
     "trial_of": "trial",
 }

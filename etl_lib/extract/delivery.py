@@ -20,18 +20,18 @@ from etl_lib.extract.cut import perhaps_cut
 from etl_lib.extract.manifests import MANIFEST, Decided, decide
 from etl_lib.extract.match import Candidate, candidates, day_of, matches_of, pattern_of
 from etl_lib.extract.pgp import Keys
-from etl_lib.extract.reader.table import read_table
 from etl_lib.extract.scratch import Scratch, scratch
 from etl_lib.extract.sources import Listing, RemoteFile, Source
+from etl_lib.extract.tables import read_all
 from etl_lib.manifest import (
     Delivery,
     Extracted,
     Member,
-    ReadTable,
+    Snapshot,
     delivery_folder,
     mapping_key,
 )
-from etl_lib.run import Progress, Run
+from etl_lib.run import Run
 
 _MOST_TOLD = 5
 # Between two files of one upload: a large file is listed when it is whole, minutes after the one before.
@@ -162,11 +162,13 @@ def is_marked(mapping: Mapping, candidate: Candidate, files: Sequence[RemoteFile
 
 
 def extract(
-    run: Run, resolved: ResolvedMapping, source: Source, ledger: DeliveryLedger | None, keys: Keys
-) -> Extracted:
+    run: Run, resolved: ResolvedMapping, source: Source, ledger: DeliveryLedger | None, keys: Keys,
+    snapshots: Sequence[Snapshot] = (),
+) -> Extracted:  # fmt: skip
     """Archive and read the delivery that is due; see manifest.Extracted.
 
-    `keys` looks up our private keys, only when a file is encrypted. Identical to the loaded delivery
+    `keys` looks up our private keys, only when a file is encrypted. `snapshots`: of the client's last load;
+    lines that are in them need not be read. Identical to the loaded delivery
     under the same row contract: nothing is read, unless the source is the archive: what is asked for
     again is read again, and keeps its place in the order of deliveries. `ledger`: None reads a delivery
     of the archive whatever is loaded; with any other source that is a ValueError, for the ledger gives
@@ -209,7 +211,7 @@ def extract(
             raise ValueError("only a delivery of the archive has its place without a ledger")
         delivery = _delivery(run, delivery_id, seq, day, received_at, fetched, members)
         _keep_manifest(run, delivery, resolved, archived is None)
-        tables = _read_all(run, members, opened.paths, resolved, rooms.folder)
+        tables = read_all(run, members, opened.paths, resolved, rooms.folder, snapshots)
         if current and not same and not run.wishes.approve:
             _refuse_cut(run, current, members, opened.paths)
         if archived and archived.lines is not None:
@@ -428,31 +430,3 @@ def _keep_manifest(run: Run, delivery: Delivery, resolved: ResolvedMapping, is_n
     if is_new or not run.archive.exists(f"{folder}/delivery.json"):
         run.archive.write_bytes(f"{folder}/delivery.json", delivery.model_dump_json().encode())
         run.archive.write_bytes(f"{folder}/mapping.json", mapping)
-
-
-def _read_all(
-    run: Run,
-    members: Sequence[Member],
-    paths: dict[str, Path],
-    resolved: ResolvedMapping,
-    folder: Path,
-) -> tuple[ReadTable, ...]:
-    """Every table read; all faults of all files at once."""
-    tables: list[ReadTable] = []
-    faults: list[Fault] = []
-    for number, member in enumerate(members):
-
-        def progress(rows: int, shown: str = member.shown) -> None:
-            run.progress(Progress("extract", shown, rows))
-
-        try:
-            tables.append(
-                read_table(
-                    paths[member.shown], member, number, resolved, run.workspace, folder, progress
-                )
-            )
-        except AskTheSchool as error:
-            faults += error.faults
-    if faults:
-        raise AskTheSchool(faults)
-    return tuple(tables)

@@ -2,6 +2,5 @@
 
 from etl_lib.load.approval import settle_answer
 from etl_lib.load.delivery import load
-from etl_lib.load.unchanged import RowsMoved
 
-__all__ = ["RowsMoved", "load", "settle_answer"]
+__all__ = ["load", "settle_answer"]

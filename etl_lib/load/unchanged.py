@@ -30,12 +30,9 @@ from etl_lib.manifest import (
 )
 from etl_lib.metrics.snapshots import snapshots_of, write_snapshots
 from etl_lib.parquet import batches
+from etl_lib.rules.unchanged import RowsMoved
 from etl_lib.run import Run
 from etl_lib.storage import Storage, scratch_folder
-
-
-class RowsMoved(Exception):
-    """Rows that were left out as unchanged may not be so any more: the delivery must go through whole."""
 
 
 def must_be_as_compared(connection: Connection, run: Run, transformed: Transformed) -> None:

@@ -3,13 +3,15 @@
 A row of a fill is left out of casting, COPY and MERGE when it was loaded by the client's last load and
 nothing that decides what becomes of it is another: not its own cells, not what `basis_of` holds. What
 would take more than that to know is not compared at all (`is_compared`): the whole delivery then goes
-through, as with change detection switched off.
+through, as with change detection switched off. Where a row stands on one line and hangs on nothing else
+(`is_known_by_line`), a line that the last load had too need not even be read.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,10 +23,33 @@ from etl_lib.manifest import Extracted
 from etl_lib.rules.lookups import Lookups
 from etl_lib.run import Run
 
-_CODE = ("rules", "transform", "load")  # what these say becomes of a row is part of its outcome
+# what these say becomes of a row is part of its outcome
+_CODE = ("extract/reader", "validate", "rules", "transform", "load")
 
 
-def is_compared(run: Run, extracted: Extracted, fill: Fill) -> bool:
+class RowsMoved(Exception):
+    """Rows that were left out as unchanged may not be so any more: the delivery must go through whole."""
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The mapping of a delivery, and of each of its tables the feed and the columns."""
+
+    resolved: ResolvedMapping
+    tables: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(cls, extracted: Extracted) -> Headers:
+        """Those of a delivery that has been read."""
+        tables = ((t.feed, t.columns) for t in extracted.tables if not t.entities)
+        return cls(extracted.resolved, tuple(tables))
+
+    def columns_of(self, feed: str) -> list[tuple[str, ...]]:
+        """Of each table of the feed."""
+        return [columns for of, columns in self.tables if of == feed]
+
+
+def is_compared(run: Run, headers: Headers, fill: Fill) -> bool:
     """Whether the fill's rows are compared with those of the loaded delivery, and remembered.
 
     Not when the mapping says otherwise; for deliveries out of the archive, comparisons with the target
@@ -32,9 +57,8 @@ def is_compared(run: Run, extracted: Extracted, fill: Fill) -> bool:
     different columns; for a fill with a hook, which may look at other rows; for columns that several
     feeds write, whose word hangs on all of them; for a required reference that is not loaded before.
     """
-    resolved = extracted.resolved
+    resolved = headers.resolved
     mapping = resolved.mapping
-    tables = extracted.tables_of(fill.feed_name)
     return (
         mapping.change_detection == "rows"
         and run.kind == "load"
@@ -42,10 +66,34 @@ def is_compared(run: Run, extracted: Extracted, fill: Fill) -> bool:
         and mapping.additions_only_on(mapping.local_date(run.started_at)) is None
         and fill.feed.content == "full"
         and fill.rules.hook is None
-        and len({frozenset(table.columns) for table in tables}) == 1
-        and bool(compared_columns(extracted, fill))
+        and len({frozenset(columns) for columns in headers.columns_of(fill.feed_name)}) == 1
+        and bool(compared_columns(headers, fill))
         and not _shares_columns(resolved, fill)
         and all(_is_loaded_before(resolved, fill, one) for one in _required_entities(fill))
+    )
+
+
+def is_known_by_line(run: Run, headers: Headers, fill: Fill) -> bool:
+    """Whether a line of the feed's file says all about the fill's row: the same line is then the same row.
+
+    Not when the feed fills several entities, or comes in several tables; when its rows take something out
+    of another feed, or another one out of them.
+    """
+    mapping = headers.resolved.mapping
+    asked = {
+        rule.lookup.feed
+        for feed in mapping.feeds.values()
+        for rules in feed.entities.values()
+        for rule in rules.columns.values()
+        if rule.lookup
+    }
+    return (
+        is_compared(run, headers, fill)
+        and len(fill.feed.entities) == 1
+        and len(headers.columns_of(fill.feed_name)) == 1
+        and fill.feed.renames is None
+        and fill.feed_name not in asked
+        and not any(rule.lookup for rule in fill.rules.columns.values())
     )
 
 
@@ -69,9 +117,9 @@ def _is_loaded_before(resolved: ResolvedMapping, fill: Fill, entity: str) -> boo
     return entity not in names or names.index(entity) < names.index(fill.entity.entity)
 
 
-def compared_columns(extracted: Extracted, fill: Fill) -> tuple[str, ...]:
+def compared_columns(headers: Headers, fill: Fill) -> tuple[str, ...]:
     """The source columns that decide what becomes of the fill's rows, of those that its files have."""
-    there = {name for table in extracted.tables_of(fill.feed_name) for name in table.columns}
+    there = {name for columns in headers.columns_of(fill.feed_name) for name in columns}
     return tuple(sorted(there & set(fill.rules.source_columns)))
 
 
@@ -87,14 +135,14 @@ def carried_fields(resolved: ResolvedMapping, fill: Fill) -> tuple[str, ...]:
     return tuple(name for name in fill.entity.fields if name in wanted)
 
 
-def basis_of(extracted: Extracted, fill: Fill, lookups: Lookups) -> str:
+def basis_of(headers: Headers, fill: Fill, lookups: Lookups) -> str:
     """sha256 over all but its cells that decides what becomes of a row: the row contract, our code, which
     columns the files have, which feeds have come, what is looked up in them."""
     digest = hashlib.sha256()
-    filling = {one.feed_name for one in extracted.resolved.fills()}
-    fed = sorted(filling & {table.feed for table in extracted.tables})
-    columns = sorted({name for t in extracted.tables_of(fill.feed_name) for name in t.columns})
-    for text in (extracted.resolved.row_contract, _code(), repr(fed), repr(columns)):
+    filling = {one.feed_name for one in headers.resolved.fills()}
+    fed = sorted(filling & {feed for feed, _ in headers.tables})
+    columns = sorted({name for of in headers.columns_of(fill.feed_name) for name in of})
+    for text in (headers.resolved.row_contract, _code(), repr(fed), repr(columns)):
         digest.update(text.encode())
     for name, rule in sorted(fill.rules.columns.items()):
         if rule.lookup:

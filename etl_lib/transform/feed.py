@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from etl_lib.config.project import Fill
 from etl_lib.errors import FixTheMapping
 from etl_lib.manifest import (
+    FACTS,
+    LINE_HASH,
     REJECT_COLUMNS,
     ROW_HASH,
     Extracted,
@@ -38,8 +40,17 @@ from etl_lib.rules import (
     parse,
     prepare,
 )
+from etl_lib.rules.facts import facts_of
 from etl_lib.rules.repeats import Repeats
-from etl_lib.rules.unchanged import basis_of, carried_fields, compared_columns, is_compared
+from etl_lib.rules.snapshots import HASH, read_snapshot, snapshot_schema
+from etl_lib.rules.unchanged import (
+    Headers,
+    RowsMoved,
+    basis_of,
+    carried_fields,
+    compared_columns,
+    is_compared,
+)
 from etl_lib.run import Progress, Run
 from etl_lib.storage import Storage, scratch_folder
 from etl_lib.transform.duplicates import row_hashes, settle
@@ -47,7 +58,7 @@ from etl_lib.transform.hook import call_hook
 from etl_lib.transform.keys import KeysOfDelivery, kept_keys
 from etl_lib.transform.memory import give_back
 from etl_lib.transform.remember import ToRemember
-from etl_lib.transform.unchanged import RowsBefore, read_snapshot, snapshot_schema
+from etl_lib.transform.unchanged import RowsBefore
 
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
@@ -68,12 +79,13 @@ def transform(
 
     `snapshots`: of the client's last load; rows that are in them, unchanged, are left out. What cannot
     be cast is a rejected row, never a null or a guess. Raises FixTheMapping for a hook that fails or
-    breaks its contract.
+    breaks its contract, RowsMoved when rows that were not read may not be as they were.
     """
     resolved = extracted.resolved
     lookups = Lookups.build(
         resolved, lambda feed, columns: _columns_of(run.workspace, extracted, feed, columns)
     )
+    headers = Headers.of(extracted)
     total = sum(fill.rows_accepted for fill in validated.fills)
     done = 0
     fills = []
@@ -83,8 +95,8 @@ def transform(
                 judged = validated.of(fill.feed_name, fill.entity.entity)
                 whole = extracted.tables_of(fill.feed_name) if run.wishes.only_rejects else ()
                 work = _FillWork(run, fill, tables, judged, lookups, keys, total, done, whole)
-                if is_compared(run, extracted, fill):
-                    work.compare(extracted, snapshots, scratch / "snapshot")
+                if is_compared(run, headers, fill):
+                    work.compare(headers, snapshots, scratch / "snapshot")
                 fills.append(work.write())
                 done += judged.rows_accepted
     return Transformed(fills=tuple(fills))
@@ -118,21 +130,26 @@ class _FillWork:
     basis: str = ""
     carried: tuple[str, ...] = ()
 
-    def compare(self, extracted: Extracted, snapshots: Sequence[Snapshot], path: Path) -> None:
+    def compare(self, headers: Headers, snapshots: Sequence[Snapshot], path: Path) -> None:
         """Look which rows are as the last load has left them, and hash them all for the next.
 
         `path` is for the snapshot, until the fill is written.
         """
-        self.basis = basis_of(extracted, self.fill, self.lookups)
-        self.carried = carried_fields(extracted.resolved, self.fill)
+        self.basis = basis_of(headers, self.fill, self.lookups)
+        self.carried = carried_fields(headers.resolved, self.fill)
         wanted = (self.fill.feed_name, self.fill.entity.entity, self.basis)
         last = next((s for s in snapshots if (s.feed, s.entity, s.basis) == wanted), None)
         schema = snapshot_schema(self._schema(), self.fill.entity.key, self.carried)
-        rows = read_snapshot(self.run.archive, last, schema, path)
-        self.before = RowsBefore(
-            compared_columns(extracted, self.fill), rows, last.key if last and rows else ""
-        )
-        self.before.look(self.run.workspace, self.tables, self._rejected_lines())
+        rows = read_snapshot(self.run.archive, last, path, schema)
+        columns = compared_columns(headers, self.fill)
+        self.before = RowsBefore(columns, rows, last.key if last and rows else "")
+        unread = [table for table in self.tables if table.known]
+        if any(one.known and one.known.snapshot.key != self.before.base_key for one in unread):
+            raise RowsMoved
+        for table in unread:
+            self.before.take_known(self.run.workspace, table)
+        if not unread:
+            self.before.look(self.run.workspace, self.tables, self._rejected_lines())
 
     def write(self) -> TransformedFill:
         """Stream, settle duplicates, and put rows and rejects where load finds them."""
@@ -182,7 +199,8 @@ class _FillWork:
     def _write_canonical(self, path: Path, schema: pa.Schema) -> int:
         """All rows that go through, cast; gives how many accepted rows they were made from."""
         if self.before:
-            schema = schema.append(pa.field(ROW_HASH, pa.binary(16)))
+            for name, kind in ((ROW_HASH, HASH), (LINE_HASH, HASH), (FACTS, pa.binary())):
+                schema = schema.append(pa.field(name, kind))
         while True:
             rows_in = 0
             self.rejects.clear()
@@ -201,7 +219,10 @@ class _FillWork:
         for keys, shown, lines in self.filtered:
             self.keys.add(self.fill, keys, shown, lines, "filtered")
         wanted = snapshot_schema(schema, self.fill.entity.key, self.carried)
-        kept = ToRemember(self.fill, self.tables, self.keys, self.before, wanted)
+        form = "" if self.judged.is_mixed else self.tables[0].line_form
+        kept = ToRemember(
+            self.run.workspace, self.fill, self.tables, self.keys, self.before, wanted, form
+        )
         shared = kept.write(path, snapshot)
         if not self.before:
             return shared, ""
@@ -253,7 +274,9 @@ class _FillWork:
                         batch = batch.filter(self.before.changed(begin, at))
                     if not batch.num_rows:
                         continue
-                    hashes = self.before.hashed(batch) if self.before else None
+                    kept = {ROW_HASH: self.before.hashed(batch)} if self.before else {}
+                    if table.line_form:
+                        kept[LINE_HASH] = batch[LINE_HASH]
                     prepared = prepare(pa.Table.from_batches([batch]), self.fill, self.lookups)
                     keep = prepared.kept
                     self._filtered(prepared, bad_lines, table.shown)
@@ -264,7 +287,7 @@ class _FillWork:
                     count = pc.sum(keep).as_py() or 0
                     rows += count
                     if count:
-                        yield self._cast(prepared, keep, table.shown, schema, hashes), count
+                        yield self._cast(prepared, keep, table.shown, schema, kept), count
                     self.run.progress(
                         Progress("transform", self.fill.name, self.done + rows, self.total)
                     )
@@ -291,9 +314,9 @@ class _FillWork:
 
     def _cast(
         self, prepared: PreparedRows, keep: pa.BooleanArray, shown: str, schema: pa.Schema,
-        hashes: pa.Array | None,
+        more: Mapping[str, pa.Array],
     ) -> pa.Table:  # fmt: skip
-        """Typed columns of the kept rows; rows that cannot be cast go to the rejects."""
+        """Typed columns of the kept rows, and `more` of them; rows that cannot be cast go to the rejects."""
         fill = self.fill
         lines, deleted = prepared.lines.filter(keep), prepared.deleted.filter(keep)
         good = pa.repeat(pa.scalar(True), len(lines))
@@ -330,8 +353,10 @@ class _FillWork:
         )
         columns |= {"extra": extra, "_deleted": deleted, "_line": lines}
         columns["_file"] = pa.repeat(pa.scalar(shown), len(lines))
-        if hashes is not None:
-            columns[ROW_HASH] = hashes.filter(keep)
+        columns |= {name: values.filter(keep) for name, values in more.items()}
+        if FACTS in schema.names:
+            columns[FACTS] = facts_of(prepared, fill).filter(keep)
+            columns.setdefault(LINE_HASH, pa.nulls(len(lines), HASH))
         columns["_cleared"] = _names_of(
             {name: mask.filter(keep) for name, mask in prepared.cleared.items()}, len(lines)
         )
@@ -428,8 +453,10 @@ class _FillWork:
         keep[np.flatnonzero(suspects)[~(settled.lost | settled.repeated)]] = True
         kept = path.with_name("kept")
         with pq.ParquetWriter(kept, pq.read_schema(path), compression="lz4") as writer:
+            begin = 0
             for rows in _rows_where(path, keep):
-                writer.write_table(rows)
+                writer.write_table(_to_be_read(rows, suspects[keep][begin : begin + rows.num_rows]))
+                begin += rows.num_rows
         kept.replace(path)
         return int(settled.repeated.sum())
 
@@ -441,6 +468,14 @@ def _rows_where(path: Path, mask: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
         end = begin + batch.num_rows
         yield pa.Table.from_batches([batch]).filter(pa.array(mask[begin:end]))
         begin = end
+
+
+def _to_be_read(rows: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
+    """The rows so that the next load reads those that the mask marks, whatever lines it has."""
+    if LINE_HASH not in rows.column_names or not mask.any():
+        return rows
+    hashes = pc.if_else(pa.array(mask), pa.scalar(None, HASH), rows[LINE_HASH])
+    return rows.set_column(rows.column_names.index(LINE_HASH), LINE_HASH, hashes)
 
 
 def _by_file(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:

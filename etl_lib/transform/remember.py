@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,25 +13,30 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_lib.config.project import Fill
-from etl_lib.manifest import ROW_THROUGH, ReadTable
+from etl_lib.manifest import FACTS, LINE_HASH, ROW_THROUGH, ReadTable
 from etl_lib.parquet import batches
 from etl_lib.rules.repeats import Repeats
+from etl_lib.rules.snapshots import FORM, HASH, Numbers
+from etl_lib.storage import Storage
 from etl_lib.transform.keys import KeysOfDelivery
-from etl_lib.transform.unchanged import Numbers, RowsBefore, in_order
+from etl_lib.transform.unchanged import RowsBefore, in_order
 
 
 @dataclass
 class ToRemember:
     """Rows stream by; their keys go to `keys`, and into the next snapshot what its schema `wanted` names.
 
-    `before` is None for a fill that is not compared: it has no snapshot.
+    `before` is None for a fill that is not compared: it has no snapshot. `form`: how the lines are written
+    by which rows may be known next time; empty for none.
     """
 
+    workspace: Storage
     fill: Fill
     tables: Sequence[ReadTable]
     keys: KeysOfDelivery
     before: RowsBefore | None
     wanted: pa.Schema
+    form: str
     _shared: dict[str, Repeats] = field(default_factory=dict)
 
     def write(self, canonical: Path, snapshot: Path) -> dict[str, int]:
@@ -41,8 +47,9 @@ class ToRemember:
         """
         there = set(pq.read_schema(canonical).names)
         self._shared = {name: Repeats() for name in self.fill.entity.unique_warn if name in there}
+        schema = self.wanted.with_metadata({FORM: self.form.encode()} if self.form else {})
         with pq.ParquetWriter(
-            snapshot, self.wanted, compression="lz4", use_dictionary=False, write_statistics=False
+            snapshot, schema, compression="lz4", use_dictionary=[FACTS], write_statistics=False
         ) as writer:  # fmt: skip
             for rows in in_order(self._stayed(), self._gone_through(canonical)):
                 writer.write_table(rows)
@@ -53,13 +60,23 @@ class ToRemember:
 
     def _stayed(self) -> Iterator[tuple[pa.Table, Numbers]]:
         """The unchanged rows as the snapshot has them, with their numbers."""
+        if self.before is None:
+            return
         ends = np.cumsum([table.rows_accepted for table in self.tables])
-        for rows, numbers in self.before.rows() if self.before else ():
-            until = np.searchsorted(numbers, ends)
-            for table, begin, end in zip(self.tables, [0, *until], until, strict=False):
-                self._keep_keys(table, rows.slice(begin, end - begin), numbers[begin:end])
-            self._add_values(rows)
-            yield self._marked(rows, through=False), numbers
+        with ExitStack() as opened:
+            hashes = None
+            if self.form and self.before.read is None:  # known by their cells: on other lines now
+                stream = opened.enter_context(self.workspace.reading(self.tables[0].rows_key))
+                hashes = _InOrder(batches(stream, [LINE_HASH]))
+            for rows, numbers in self.before.rows():
+                until = np.searchsorted(numbers, ends)
+                for table, begin, end in zip(self.tables, [0, *until], until, strict=False):
+                    self._keep_keys(table, rows.slice(begin, end - begin), numbers[begin:end])
+                self._add_values(rows)
+                if hashes:
+                    place = rows.column_names.index(LINE_HASH)
+                    rows = rows.set_column(place, LINE_HASH, hashes.take(numbers))
+                yield self._marked(rows, through=False), numbers
 
     def _keep_keys(self, table: ReadTable, rows: pa.Table, numbers: Numbers) -> None:
         """The keys of unchanged rows of one table."""
@@ -93,3 +110,24 @@ class ToRemember:
         for name, values in self._shared.items():
             there = rows[name].filter(pc.invert(rows["_deleted"]))
             values.add(pc.utf8_lower(there.drop_null()))
+
+
+@dataclass
+class _InOrder:
+    """A column of hashes that streams by, of which some rows are asked for, in their order."""
+
+    source: Iterator[pa.RecordBatch]
+    _batch: pa.Array = field(default_factory=lambda: pa.nulls(0, HASH))
+    _begin: int = 0
+
+    def take(self, numbers: Numbers) -> pa.ChunkedArray:
+        """The hashes of these rows."""
+        found = []
+        while len(numbers):
+            cut = int(np.searchsorted(numbers, self._begin + len(self._batch)))
+            found.append(self._batch.take(pa.array(numbers[:cut] - self._begin)))
+            numbers = numbers[cut:]
+            if len(numbers):
+                self._begin += len(self._batch)
+                self._batch = next(self.source)[LINE_HASH]
+        return pa.chunked_array(found, HASH)

@@ -1,45 +1,34 @@
-"""Finds rows that are as the loaded delivery had them, by the hash of their cells; remembers them for the next."""
+"""Finds rows that are as the loaded delivery had them, and puts them beside those that go through.
+
+Where extract has not read the lines that the last load had too, it has found them; else they are found
+here, by the hash of their cells.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl_lib.manifest import ROW_HASH, ROW_THROUGH, ReadTable, Snapshot
+from etl_lib.manifest import ReadTable
 from etl_lib.parquet import BATCH_ROWS, batches
 from etl_lib.rules.repeats import digests, halves
-from etl_lib.rules.unchanged import joined_cells
+from etl_lib.rules.snapshots import (
+    NONE,
+    Numbers,
+    SnapshotRows,
+    as_hashes,
+    known_places,
+    places_of,
+)
+from etl_lib.rules.unchanged import RowsMoved, joined_cells
 from etl_lib.storage import Storage
 from etl_lib.transform.memory import give_back
-
-_HASH = pa.binary(16)
-_NONE = -1
-_AROUND = 1024  # rows that have come or gone in one part of the snapshot
-Numbers = npt.NDArray[np.int32]  # of rows, lines, places: half the memory of Arrow's
-
-
-@dataclass(frozen=True)
-class SnapshotRows:
-    """A snapshot on this machine's disk."""
-
-    path: Path
-
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows in their order."""
-        yield from batches(self.path, columns)
-
-    def hashes(self) -> Iterator[npt.NDArray[np.uint64]]:
-        """Those of the rows in their order, each as two numbers."""
-        for batch in self.batches([ROW_HASH]):
-            yield halves(_bytes_of(batch[ROW_HASH]))
 
 
 @dataclass
@@ -47,8 +36,9 @@ class RowsBefore:
     """A fill's rows beside those of the loaded delivery, of which `snapshot` is None when there is nothing.
 
     `lines` and `places` hold one number for each row of the fill's tables, in their order: `places` is
-    where the row stands in the snapshot, or -1 for a row that must go through. Both are empty when there
-    is no snapshot.
+    where the row stands in the snapshot, or NONE for a row that must go through. `read`: of the rows that
+    extract has read, which of all they are; None when it has read them all. All are empty when there is
+    no snapshot.
     """
 
     columns: tuple[str, ...]
@@ -56,6 +46,19 @@ class RowsBefore:
     base_key: str = ""
     lines: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
     places: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
+    read: Numbers | None = None
+
+    def take_known(self, workspace: Storage, table: ReadTable) -> None:
+        """Rows that extract has not read stay; all those that it has read go through."""
+        assert table.known
+        lines, places = known_places(workspace, table.known)
+        with workspace.reading(table.rows_key) as stream:
+            read = pq.read_table(stream, columns=["_line"])["_line"].to_numpy().astype(np.int32)
+        self.lines = np.concatenate((lines, read))
+        order = np.argsort(self.lines, kind="stable")
+        self.lines = self.lines[order]
+        self.places = np.concatenate((places, np.full(len(read), NONE, np.int32)))[order]
+        self.read = np.flatnonzero(self.places == NONE).astype(np.int32)
 
     def look(
         self, workspace: Storage, tables: Sequence[ReadTable], rejected: dict[str, pa.Int64Array]
@@ -82,18 +85,15 @@ class RowsBefore:
                         mask = pc.is_in(batch["_line"], value_set=bad)
                         out[begin:at] = mask.to_numpy(zero_copy_only=False)
         give_back()
-        self.places = _places(halves(hashes), self.snapshot)
-        self.places[out] = _NONE
-        found = np.sort(self.places[self.places != _NONE])
-        often = found[1:][found[1:] == found[:-1]]
-        self.places[np.isin(self.places, often)] = _NONE
+        self.places = places_of(halves(hashes), self.snapshot)
+        self.places[out] = NONE
         del hashes
         give_back()
 
     @property
     def unchanged(self) -> int:
         """How many rows need not go through."""
-        return int((self.places != _NONE).sum())
+        return int((self.places != NONE).sum())
 
     def forget(self) -> None:
         """Nobody asks for the rows any more."""
@@ -102,14 +102,18 @@ class RowsBefore:
 
     def hashed(self, rows: pa.RecordBatch) -> pa.Array:
         """The hash of each row that goes through, for the next load."""
-        return _as_arrow(digests(joined_cells(rows, self.columns)))
+        return as_hashes(digests(joined_cells(rows, self.columns)))
 
     def changed(self, begin: int, end: int) -> pa.BooleanArray:
-        """Which of the rows from `begin` to `end` must go through."""
-        return pa.array(self.places[begin:end] == _NONE)
+        """Of the rows that were read, which of those from `begin` to `end` must go through."""
+        rows = slice(begin, end) if self.read is None else self.read[begin:end]
+        return pa.array(self.places[rows] == NONE)
 
     def make_way(self, key: str, path: Path) -> int:
-        """Let rows go through whose key a row in the Parquet file, which goes through, has as well; how many."""
+        """Let rows go through whose key a row in the Parquet file, which goes through, has as well; how many.
+
+        Raises RowsMoved for one that was not read.
+        """
         if self.snapshot is None or not self.unchanged:
             return 0
         keys = pq.read_table(path, columns=[key])[key].combine_chunks()
@@ -119,9 +123,11 @@ class RowsBefore:
                 for batch in self.snapshot.batches([key])
             ]
         )
-        at = np.flatnonzero(self.places != _NONE)
+        at = np.flatnonzero(self.places != NONE)
         give_way = at[again[self.places[at]]]
-        self.places[give_way] = _NONE
+        if len(give_way) and self.read is not None:
+            raise RowsMoved
+        self.places[give_way] = NONE
         return len(give_way)
 
     def rows(self) -> Iterator[tuple[pa.Table, Numbers]]:
@@ -146,11 +152,11 @@ class RowsBefore:
             at, begin = until, begin + batch.num_rows
 
     def _is_in_order(self) -> bool:
-        places = self.places[self.places != _NONE]
+        places = self.places[self.places != NONE]
         return bool((places[1:] > places[:-1]).all())
 
     def _unchanged_within(self, begin: int, end: int) -> Numbers:
-        return (begin + np.flatnonzero(self.places[begin:end] != _NONE)).astype(np.int32)
+        return (begin + np.flatnonzero(self.places[begin:end] != NONE)).astype(np.int32)
 
     def _first_beyond(self, place: int, begin: int) -> int:
         """The first row from `begin` that stands there in the snapshot or after it; all are in order."""
@@ -194,83 +200,3 @@ def in_order(
     while rest:
         yield rest[0]
         rest = next(other, None)
-
-
-def read_snapshot(
-    archive: Storage, snapshot: Snapshot | None, schema: pa.Schema, path: Path
-) -> SnapshotRows | None:
-    """The rows of a snapshot, kept at `path`; None when there is none, or it is not what was written."""
-    if snapshot is None:
-        return None
-    try:
-        archive.get_file(snapshot.key, path)
-    except FileNotFoundError:  # a later load has taken its place meanwhile
-        return None
-    if sha256_of(path) != snapshot.sha256 or not pq.read_schema(path).equals(schema):
-        return None
-    return SnapshotRows(path)
-
-
-def sha256_of(path: Path) -> str:
-    """The hex digest of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def snapshot_schema(canonical: pa.Schema, key: str, carried: Sequence[str]) -> pa.Schema:
-    """See manifest.Snapshot."""
-    fields = [canonical.field(n) for n in (key, "_deleted", *carried) if n in canonical.names]
-    return pa.schema([pa.field(ROW_HASH, _HASH), pa.field(ROW_THROUGH, pa.bool_()), *fields])
-
-
-def _as_arrow(hashes: bytes | bytearray) -> pa.Array:
-    return pa.Array.from_buffers(_HASH, len(hashes) // 16, [None, pa.py_buffer(hashes)])
-
-
-def _bytes_of(hashes: pa.Array) -> memoryview:
-    begin = hashes.offset * 16
-    return memoryview(hashes.buffers()[1])[begin : begin + len(hashes) * 16]
-
-
-def _places(ours: npt.NDArray[np.uint64], snapshot: SnapshotRows) -> Numbers:
-    """Where each of our hashes stands in the snapshot, or -1; of two that are the same one may be -1.
-
-    Most rows stand where they stood, but for as many places as rows have come or gone above them; so each
-    part of the snapshot is looked for around the place where the one before was found, and what is left
-    at the end everywhere.
-    """
-    places = np.full(len(ours), _NONE, np.int32)
-    left, left_at = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.int64)]
-    begin = shift = 0
-    for theirs in snapshot.hashes():
-        at = np.arange(begin, begin + len(theirs))
-        straight = at + shift
-        stayed = (straight >= 0) & (straight < len(ours))
-        stayed[stayed] = (ours[straight[stayed]] == theirs[stayed]).all(axis=1)
-        places[straight[stayed]] = at[stayed]
-        around = np.arange(max(straight[0] - _AROUND, 0), min(straight[-1] + _AROUND, len(ours)))
-        unseen, unseen_at = theirs[~stayed], at[~stayed]
-        moved = around[places[around] == _NONE]
-        which = _among(ours[moved], unseen)
-        moved, which = moved[which != _NONE], which[which != _NONE]
-        places[moved] = unseen_at[which]
-        if len(moved) and (not stayed.any() or moved[-1] > straight[stayed][-1]):
-            shift = int(moved[-1] - places[moved[-1]])
-        left.append(np.delete(unseen, which, axis=0))
-        left_at.append(np.delete(unseen_at, which))
-        begin += len(theirs)
-    others, others_at = np.concatenate(left), np.concatenate(left_at)
-    moved = np.flatnonzero(places == _NONE)
-    which = _among(ours[moved], others)
-    places[moved[which != _NONE]] = others_at[which[which != _NONE]]
-    return places
-
-
-def _among(ours: npt.NDArray[np.uint64], theirs: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Where each of our hashes stands among theirs, or -1: looked up by one half, compared by the other."""
-    if not len(ours) or not len(theirs):
-        return np.full(len(ours), _NONE, np.int64)
-    found = pc.index_in(pa.array(ours[:, 0]), value_set=pa.array(theirs[:, 0]))
-    at: npt.NDArray[np.int64] = pc.fill_null(found, _NONE).to_numpy().astype(np.int64)
-    at[theirs[at, 1] != ours[:, 1]] = _NONE
-    return at

@@ -29,11 +29,14 @@ from etl_lib.rules import (
     problems_of,
     rivals_of,
 )
+from etl_lib.rules.agreed import WHOLE_FILE, unexpected_rows
+from etl_lib.rules.facts import Counted, row_wishes_of, wishes_of
 from etl_lib.rules.repeats import Repeats
+from etl_lib.rules.unchanged import RowsMoved
 from etl_lib.run import Progress, Run, folder_name
 from etl_lib.storage import scratch_folder
-from etl_lib.validate.agreed import WHOLE_FILE, unexpected_rows
 from etl_lib.validate.fewer import far_fewer_rows
+from etl_lib.validate.known import count_known
 
 _UNREAD = ("VALUE_NOT_A_DATE", "VALUE_NOT_A_NUMBER", "VALUE_NOT_A_TIMESTAMP")
 REJECT_SCHEMA = pa.schema(
@@ -47,7 +50,7 @@ def validate(run: Run, extracted: Extracted, rows_of_last: Mapping[str, int]) ->
     `rows_of_last`: rows of each feed in the last loaded delivery. Raises AskTheSchool when more rows
     are faulty than the fail limit allows or the file as a whole breaks a rule; rejected rows and
     results are in the workspace by then. Raises FixTheMapping for an expectation that Great
-    Expectations could not judge.
+    Expectations could not judge, RowsMoved when rows that were not read may not be as they were.
     """
     resolved = extracted.resolved
     lookups = Lookups.build(
@@ -103,6 +106,11 @@ class _Tally:
     unexpected: int = 0
 
 
+def _named(column: str, expectation: str, kwargs: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What tells one expectation from another."""
+    return column, expectation, json.dumps(kwargs, sort_keys=True, default=str)
+
+
 @dataclass
 class _FillPass:
     """One fill's rows on their way: rejects, counts and facts are gathered while they stream."""
@@ -118,7 +126,8 @@ class _FillPass:
     rejects: list[pa.Table] = field(default_factory=list)
     tallies: dict[tuple[str, str, str], _Tally] = field(default_factory=dict)
     kwargs: dict[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
-    keys: Repeats = field(default_factory=Repeats)
+    keys: Repeats = field(default_factory=Repeats)  # of rows that were read
+    known: int = 0  # accepted rows that were not read
     codes: Counter[str] = field(default_factory=Counter)
     columns_at_fault: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
@@ -139,10 +148,6 @@ class _FillPass:
         """Rows that the reading pass rejected; they count for every entity of the feed."""
         return sum(table.rows_rejected for table in self.tables)
 
-    def agreed(self) -> list[Expectation]:
-        """The mapping's own expectations on this fill's entity."""
-        return [e for e in self.fill.feed.expectations if e.entity == self.fill.entity.entity]
-
     def read(self, whole: _FillPass | None = None) -> None:
         """The one pass over all tables of the feed; a second one when a column turns out mixed.
 
@@ -150,6 +155,7 @@ class _FillPass:
         `whole`: over the tables in which it shows, when this one is over some of their rows.
         """
         self._pass({})
+        self._add_known()
         if whole:
             whole._pass({})
         if mixed := (whole or self)._mixed():
@@ -166,6 +172,38 @@ class _FillPass:
                 self._judge_batch(batch, checks, table.shown)
                 done += batch.num_rows
                 self.run.progress(Progress("validate", self.fill.name, done, self.total))
+
+    def _add_known(self) -> None:
+        """The rows that were not read, as they were judged when they were; see rules.facts.
+
+        None of them is to be rejected. When one might be, since a column may be mixed now, RowsMoved says so.
+        None has the key of another; should a row that was read have it, transform says so (RowsMoved).
+        """
+        for table in self.tables:
+            if table.known is None:
+                continue
+            if self.odd:
+                raise RowsMoved
+            none = pa.schema([("_line", pa.int64()), *((n, pa.string()) for n in table.columns)])
+            rows = none.empty_table()
+            # every expectation is judged, be there rows that were read or not
+            self._judge_batch(rows, checks_for(self.fill, set(table.columns)), table.shown)
+            fields = list(prepare(rows, self.fill, self.lookups).values)
+            known = count_known(self.run, table.known, self.fill, fields)
+            self.known += known.rows
+            self.accepted += known.rows
+            self._tally_known(known)
+
+    def _tally_known(self, known: Counted) -> None:
+        wishes = row_wishes_of(self.fill)
+        unexpected = {
+            _named(str(wish.kwargs["column"]), wish.expectation, wish.kwargs): rows
+            for wish, rows in zip(wishes, known.unexpected, strict=True)
+        }
+        for name, tally in self.tallies.items():
+            tally.rows += known.rows
+            tally.nulls += known.nulls.get(name[0], 0)
+            tally.unexpected += unexpected.get(name, 0)
 
     def _batches(self, table: ReadTable) -> Iterator[pa.Table]:
         with self.run.workspace.reading(table.rows_key) as stream:
@@ -211,12 +249,11 @@ class _FillPass:
         found = [
             (check.field, check.code, check.expectation, check.kwargs, bad) for check, bad in failed
         ]
-        for wish in self.agreed():
-            if wish.expectation not in WHOLE_FILE:
-                bad = pc.and_(unexpected_rows(wish, prepared, self.fill), prepared.kept)
-                column = str(wish.kwargs["column"])
-                code = "EXPECTATION_NOT_MET" if "mostly" not in wish.kwargs else ""
-                found.append((column, code, wish.expectation, wish.kwargs, bad))
+        for wish in row_wishes_of(self.fill):
+            bad = pc.and_(unexpected_rows(wish, prepared, self.fill), prepared.kept)
+            column = str(wish.kwargs["column"])
+            code = "EXPECTATION_NOT_MET" if "mostly" not in wish.kwargs else ""
+            found.append((column, code, wish.expectation, wish.kwargs, bad))
         judged = pc.sum(prepared.kept).as_py() or 0
         for column, code, expectation, kwargs, bad in found:
             count = pc.sum(bad).as_py() or 0
@@ -246,7 +283,7 @@ class _FillPass:
         self, column: str, expectation: str, kwargs: Mapping[str, Any], prepared: PreparedRows,
         judged: int, count: int,
     ) -> None:  # fmt: skip
-        name = (column, expectation, json.dumps(kwargs, sort_keys=True, default=str))
+        name = _named(column, expectation, kwargs)
         tally = self.tallies.setdefault(name, _Tally())
         self.kwargs[name] = kwargs
         values = prepared.values.get(column)
@@ -286,6 +323,7 @@ class _FillPass:
             rows_accepted=self.accepted,
             rejects_key=self.rejects_key,
             rejected_by_code=dict(self.codes),
+            is_mixed=bool(self.odd),
         )
 
     def faults(self) -> list[Fault]:
@@ -359,7 +397,7 @@ def _is_whole_file_wish(one: _FillPass, judgement: Any) -> bool:
         wish.expectation == judgement.expectation
         and dict(wish.kwargs) == dict(judgement.kwargs)
         and (wish.expectation in WHOLE_FILE or "mostly" in wish.kwargs)
-        for wish in one.agreed()
+        for wish in wishes_of(one.fill)
     )
 
 
@@ -378,9 +416,9 @@ def _suite(one: _FillPass) -> list[Any]:
         suite.append(Expected(name[1], one.kwargs[name], tally.rows, tally.nulls, tally.unexpected))
     suite.append(
         Expected("expect_column_values_to_be_unique", {"column": one.fill.entity.key},
-                 one.accepted, one.accepted - len(one.keys), one.keys.count())
+                 one.accepted, one.accepted - one.known - len(one.keys), one.keys.count())
     )  # fmt: skip
-    for wish in one.agreed():
+    for wish in wishes_of(one.fill):
         if wish.expectation in WHOLE_FILE:
             suite.append(_whole_file(one, wish))
     return suite

@@ -14,7 +14,7 @@ import yaml
 from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.extract.reader.columns import Expected, folded
-from etl_lib.extract.reader.table import OpenedTable, open_table, read_table
+from etl_lib.extract.reader.table import OpenedTable, open_member, open_table, read_table
 from etl_lib.manifest import Member, ReadTable
 from etl_lib.storage import Storage
 
@@ -57,9 +57,9 @@ def read(tmp_path: Path) -> Callable[..., ReadFile]:
         path.write_bytes(data)
         workspace = Storage.local(tmp_path / "workspace")
         member = Member(feed="people", sha256="0", file="people.csv")
-        table = read_table(
-            path, member, 0, resolved_school(tmp_path, **feed), workspace, tmp_path, lambda _: None
-        )
+        resolved = resolved_school(tmp_path, **feed)
+        opened = open_member(path, member, resolved, tmp_path / "utf8")
+        table = read_table(opened, member, 0, resolved, workspace, tmp_path, lambda _: None)
         with workspace.reading(table.rows_key) as stream:
             found = pq.read_table(stream).to_pylist()
         with workspace.reading(table.rejects_key) as stream:

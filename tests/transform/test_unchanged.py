@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from etl_lib.manifest import ROW_HASH
 from etl_lib.rules.repeats import digests, halves
-from etl_lib.transform import unchanged
-from etl_lib.transform.unchanged import SnapshotRows, in_order
+from etl_lib.rules.snapshots import SnapshotRows, places_of
+from etl_lib.transform.unchanged import in_order
 
 _ROWS = 60
 
@@ -23,7 +23,7 @@ _ROWS = 60
 def _small_parts() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("etl_lib.parquet.BATCH_ROWS", 8)
-        patch.setattr("etl_lib.transform.unchanged._AROUND", 4)
+        patch.setattr("etl_lib.rules.snapshots._AROUND", 4)
         yield
 
 
@@ -59,7 +59,7 @@ def test_every_row_that_was_there_is_found_where_it_stood(
 ) -> None:
     before, after = night
     snapshot = snapshot_of(tmp_path_factory.mktemp("snapshot"), before)
-    places = unchanged._places(halves(hashes_of(after)), snapshot)
+    places = places_of(halves(hashes_of(after)), snapshot)
     known = {row: place for place, row in enumerate(before)}
     assert places.tolist() == [known.get(row, -1) for row in after]
 

@@ -30,9 +30,11 @@ from etl_lib.extract.reader.block import (
 from etl_lib.extract.reader.columns import folded
 from etl_lib.extract.reader.dialect import Dialect
 from etl_lib.extract.reader.footer import footer_begins_at
+from etl_lib.extract.reader.known import KnownLines
 from etl_lib.extract.reader.letters import composed_cells
 from etl_lib.extract.reader.records import Record
 from etl_lib.extract.reader.strict import Reject, StrictReader
+from etl_lib.manifest import LINE_HASH
 
 BLOCK_BYTES = 4 * 1024 * 1024
 Places = npt.NDArray[np.int64]
@@ -57,14 +59,16 @@ class RowReader:
     """Reads the rows of a UTF-8 file: batches of (`_line`, wanted columns), rejected lines apart.
 
     `wanted` maps a column's place in the file to the mapping's name. `footer`: from the first line
-    that it matches on there are no rows. When `batches` has ended, `rows_read` = rows given +
-    `rows_rejected`, and `second_table_line` is the line in which another table begins, 0 for none.
+    that it matches on there are no rows. `known`: lines that are rows and need not be read; the batches
+    then have LINE_HASH as well. When `batches` has ended, `rows_read` = rows given + `rows_rejected` +
+    `known.rows`, and `second_table_line` is the line in which another table begins, 0 for none.
     """
 
     path: Path
     dialect: Dialect
     wanted: Mapping[int, str]
     footer: re.Pattern[bytes] | None = None
+    known: KnownLines | None = None
     rows_read: int = 0
     repeated_headers: int = 0
     empty_lines: int = 0
@@ -82,6 +86,11 @@ class RowReader:
         """How many rows were rejected."""
         return len(self._lines)
 
+    @cached_property
+    def ends_at(self) -> int:
+        """The byte behind the last row, as far as the file's end tells."""
+        return footer_begins_at(self.path, self.dialect)
+
     def notes(self) -> list[str]:
         """What is worth telling of the rows that were read."""
         found = []
@@ -94,9 +103,9 @@ class RowReader:
         return found
 
     def batches(self) -> Iterator[pa.Table]:
-        """Tables of `_line` int64 and string columns, in the order of the file."""
+        """Tables of `_line` int64 and string columns, in the order of the file; see the class on LINE_HASH."""
         line = self.dialect.first_row_line
-        left = footer_begins_at(self.path, self.dialect) - self.dialect.rows_begin_at
+        left = self.ends_at - self.dialect.rows_begin_at
         rest = b""
         with self.path.open("rb") as stream:
             stream.seek(self.dialect.rows_begin_at)
@@ -133,8 +142,8 @@ class RowReader:
 
     def _read(self, block: bytes, line: int, is_last: bool) -> tuple[pa.Table, int, int]:
         """A block's rows, how many of its bytes were used, and how many lines those are."""
-        lines = look_over(block, self.dialect)
-        stop = len(lines)
+        lines, known = self._looked_over(block, is_last)
+        stop, plain = len(lines), np.zeros(len(lines), np.bool_)
         if self.second_table_line:
             rows, rejects = self._no_rows, self._all_of_another_table(lines)
         else:
@@ -142,7 +151,7 @@ class RowReader:
             stop = judged.stop
             plain = ~(lines.doubtful | lines.empty | judged.taken)
             plain[stop:] = False
-            rows, wrong = self._plain(block, lines, plain)
+            rows, wrong = self._plain(block, lines, plain & ~known)
             rows = self._with(rows, judged.rows)
             rejects = sorted([*judged.rejects, *wrong])
         self.rows_read += len(rows.places) + len(rejects)
@@ -151,12 +160,21 @@ class RowReader:
         self.empty_lines += int(np.count_nonzero(lines.empty[:stop]))
         self._lines.extend(line + at for at, _ in rejects)
         self._codes.extend(code for _, code in rejects)
-        table = rows.cells.add_column(0, "_line", _int64(rows.places + line))
-        return (
-            composed_cells(table),
-            len(block) if stop == len(lines) else int(lines.starts[stop]),
-            stop,
-        )
+        table = composed_cells(rows.cells.add_column(0, "_line", _int64(rows.places + line)))
+        used = len(block) if stop == len(lines) else int(lines.starts[stop])
+        if self.known:
+            self.rows_read += self.known.keep(np.flatnonzero(known & plain), line)
+            hashes = self.known.hashes_of(block, len(lines), rows.places, plain, is_last)
+            table = table.append_column(LINE_HASH, hashes)
+            self.known.passed(block, used)
+        return table, used, stop
+
+    def _looked_over(self, block: bytes, is_last: bool) -> tuple[Lines, npt.NDArray[np.bool_]]:
+        """The block's lines, and which of them are known."""
+        if self.known:
+            return self.known.look_over(block, self.dialect, is_last)
+        lines = look_over(block, self.dialect)
+        return lines, np.zeros(len(lines), np.bool_)
 
     @cached_property
     def _strict(self) -> StrictReader:

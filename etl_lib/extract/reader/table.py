@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,8 +19,10 @@ from etl_lib.extract.reader.columns import Expected
 from etl_lib.extract.reader.dialect import Dialect
 from etl_lib.extract.reader.encoding import is_utf8_instead, open_text
 from etl_lib.extract.reader.header import find_table
+from etl_lib.extract.reader.known import KnownLines
 from etl_lib.extract.reader.rows import RowReader
-from etl_lib.manifest import Member, ReadTable
+from etl_lib.manifest import LINE_HASH, KnownRows, Member, ReadTable, Snapshot
+from etl_lib.rules.snapshots import HASH, Numbers, SnapshotRows
 from etl_lib.storage import Storage
 
 # Read once, whole, by our own stages: a dictionary and statistics cost a third of the pass for nothing.
@@ -43,6 +45,17 @@ class OpenedTable:
     unknown: tuple[str, ...]
     notes: tuple[str, ...]
     reader: RowReader
+
+    def columns(self, parts: dict[str, str]) -> tuple[str, ...]:
+        """See manifest.ReadTable, of a file whose name has these parts."""
+        return (*self.wanted.values(), *(f"{{{part}}}" for part in parts))
+
+    def by_line(self, snapshot: SnapshotRows | None) -> OpenedTable:
+        """The same, to be read without the lines that stand in the snapshot."""
+        reader = self.reader
+        begin, end = reader.dialect.rows_begin_at, reader.ends_at
+        known = KnownLines.of(reader.path, begin, end, snapshot)
+        return replace(self, reader=replace(reader, known=known))
 
     def refuse_second_table(self, shown: str) -> None:
         """Raise AskTheSchool (FILE_SEVERAL_TABLES) when another table was found; once all is read."""
@@ -84,23 +97,32 @@ def open_table(
     )
 
 
-def read_table(
-    path: Path, member: Member, number: int, resolved: ResolvedMapping, workspace: Storage,
-    folder: Path, progress: Callable[[int], None],
-) -> ReadTable:  # fmt: skip
-    """One pass over a table's bytes at `path`: accepted rows and rejected lines to the workspace.
-
-    Raises AskTheSchool with every fault of the file: no table, no header, columns missing or
-    repeated, empty. `folder` is for scratch files.
-    """
+def open_member(
+    path: Path, member: Member, resolved: ResolvedMapping, scratch: Path
+) -> OpenedTable:
+    """See open_table, for a feed of the mapping."""
     feed = resolved.mapping.feeds[member.feed]
     expected = Expected.of(feed, resolved)
-    opened = open_table(
-        path, feed.format, expected, member.shown, folder / f"{number}.utf8", feed.extra_columns
-    )
+    return open_table(path, feed.format, expected, member.shown, scratch, feed.extra_columns)
+
+
+def read_table(
+    opened: OpenedTable, member: Member, number: int, resolved: ResolvedMapping, workspace: Storage,
+    folder: Path, progress: Callable[[int], None], form: str = "", snapshot: Snapshot | None = None,
+) -> ReadTable:  # fmt: skip
+    """One pass over a table's bytes: accepted rows and rejected lines to the workspace.
+
+    `form`, `snapshot`: of a table that was opened `by_line`; see manifest. Raises AskTheSchool for a file
+    without rows or with a second table. `folder` is for scratch files.
+    """
+    feed = resolved.mapping.feeds[member.feed]
     reader, wanted = opened.reader, opened.wanted
     rows_key, rejects_key = f"extract/rows-{number}.parquet", f"extract/rejects-{number}.parquet"
     accepted = write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
+    known = None
+    if snapshot and reader.known and reader.known.rows:
+        known = _keep_known(reader.known, snapshot, number, workspace, folder)
+        accepted += known.rows
     _refuse_emptiness(reader, feed.allow_empty, opened.dialect, member.shown)
     assert reader.rows_read == accepted + reader.rows_rejected, (
         f"{member.shown}: rows do not add up"
@@ -117,27 +139,47 @@ def read_table(
         rows_read=reader.rows_read,
         rows_accepted=accepted,
         rows_rejected=reader.rows_rejected,
-        columns=(*wanted.values(), *(f"{{{part}}}" for part in member.parts)),
+        columns=opened.columns(member.parts),
         unknown_columns=opened.unknown,
         notes=(*opened.notes, *reader.notes()),
+        known=known,
+        line_form=form,
     )
+
+
+def _keep_known(
+    known: KnownLines, snapshot: Snapshot, number: int, workspace: Storage, folder: Path
+) -> KnownRows:
+    """Put the lines that were not read where the later stages find them."""
+    key, path = f"extract/known-{number}.parquet", folder / f"{number}.known"
+    schema = pa.schema([("_line", pa.int32()), ("place", pa.int32())])
+    with pq.ParquetWriter(path, schema, compression="lz4", **_CHEAP) as writer:
+        for columns in known.found:
+            writer.write_table(pa.table([_int32(one) for one in columns], schema=schema))
+    workspace.put_file(path, key)
+    return KnownRows(key=key, rows=known.rows, snapshot=snapshot)
+
+
+def _int32(values: Numbers) -> pa.Int32Array:
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
 
 
 def write_rows(
     reader: RowReader, member: Member, wanted: dict[int, str], path: Path,
     progress: Callable[[int], None],
 ) -> int:  # fmt: skip
-    """Stream the accepted rows to a Parquet file as manifest.ReadTable says; gives how many they are."""
+    """Stream the accepted rows, but for known ones, to a Parquet file as manifest.ReadTable says; how many."""
     parts = {f"{{{name}}}": value for name, value in member.parts.items()}
     names = [*wanted.values(), *parts]
-    schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in names)])
+    hashes = [(LINE_HASH, HASH)] if reader.known else []
+    schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in names), *hashes])
     accepted = 0
     with pq.ParquetWriter(path, schema, compression="lz4", **_CHEAP) as writer:
         for table in reader.batches():
             for name, value in parts.items():
                 column = pa.repeat(pa.scalar(value), table.num_rows)
                 table = table.append_column(name, column)
-            writer.write_table(table)
+            writer.write_table(table.select(schema.names))
             accepted += table.num_rows
             progress(accepted)
     return accepted

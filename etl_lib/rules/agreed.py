@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from etl_lib.config.mapping import Expectation
 from etl_lib.config.project import Fill
-from etl_lib.rules import PreparedRows, parse
+from etl_lib.rules.parse import parse
+from etl_lib.rules.prepare import PreparedRows
 
 # Those that look at the file as a whole; all others look at each row.
 WHOLE_FILE = (

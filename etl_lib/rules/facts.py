@@ -1,0 +1,62 @@
+"""What validate counts of a row that it accepts, kept with the row, so that it need not be judged again.
+
+One bit for each question: has the field no value; does the row fail an expectation that may fail for
+some. All else that is counted of an accepted row follows from its being accepted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from etl_lib.config.mapping import Expectation
+from etl_lib.config.project import Fill
+from etl_lib.rules.agreed import WHOLE_FILE, unexpected_rows
+from etl_lib.rules.prepare import PreparedRows
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Of some accepted rows: by field those without a value, by wish those that it does not expect."""
+
+    rows: int
+    nulls: dict[str, int]
+    unexpected: tuple[int, ...]
+
+
+def wishes_of(fill: Fill) -> list[Expectation]:
+    """The mapping's own expectations on the fill's entity."""
+    return [one for one in fill.feed.expectations if one.entity == fill.entity.entity]
+
+
+def row_wishes_of(fill: Fill) -> list[Expectation]:
+    """Those that look at each row."""
+    return [one for one in wishes_of(fill) if one.expectation not in WHOLE_FILE]
+
+
+def facts_of(prepared: PreparedRows, fill: Fill) -> pa.BinaryArray:
+    """The bits of each row, packed into bytes; only for rows that are accepted."""
+    masks = [values.is_null() for values in prepared.values.values()]
+    masks += [unexpected_rows(wish, prepared, fill) for wish in row_wishes_of(fill)]
+    bits = np.stack([mask.to_numpy(zero_copy_only=False) for mask in masks], axis=1)
+    packed = np.packbits(bits, axis=1)
+    rows, width = packed.shape
+    found = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(width), rows, [None, pa.py_buffer(np.ascontiguousarray(packed))]
+    )
+    return found.cast(pa.binary())
+
+
+def counted(facts: Counter[bytes], fields: Sequence[str], fill: Fill) -> Counted:
+    """The sums over rows of which so many have these bits; `fields`: of `PreparedRows.values`, in its order."""
+    wishes = row_wishes_of(fill)
+    totals = np.zeros(len(fields) + len(wishes), np.int64)
+    for bits, rows in facts.items():
+        totals += rows * np.unpackbits(np.frombuffer(bits, np.uint8), count=len(totals)).astype(int)
+    sums = totals.tolist()
+    nulls = dict(zip(fields, sums[: len(fields)], strict=True))
+    return Counted(facts.total(), nulls, tuple(sums[len(fields) :]))
