@@ -74,11 +74,11 @@ def read_snapshot(
     return SnapshotRows(path)
 
 
-def known_places(workspace: Storage, known: KnownRows) -> tuple[Numbers, Numbers]:
-    """The lines of rows that were not read, ascending, and where each row stands in its snapshot."""
+def known_places(workspace: Storage, known: KnownRows) -> Iterator[tuple[Numbers, Numbers]]:
+    """The lines of rows that were not read, ascending, and where each row stands in its snapshot; in parts."""
     with workspace.reading(known.key) as stream:
-        found = pq.read_table(stream)
-    return found["_line"].to_numpy(), found["place"].to_numpy()
+        for batch in batches(stream):
+            yield batch["_line"].to_numpy(), batch["place"].to_numpy()
 
 
 def sha256_of(path: Path) -> str:

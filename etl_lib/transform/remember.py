@@ -46,7 +46,8 @@ class ToRemember:
         that another has too, in any case; fields without such rows are left out.
         """
         there = set(pq.read_schema(canonical).names)
-        self._shared = {name: Repeats() for name in self.fill.entity.unique_warn if name in there}
+        warned = self.fill.entity.unique_warn
+        self._shared = {name: Repeats(short=True) for name in warned if name in there}
         schema = self.wanted.with_metadata({FORM: self.form.encode()} if self.form else {})
         with pq.ParquetWriter(
             snapshot, schema, compression="lz4", use_dictionary=[FACTS], write_statistics=False

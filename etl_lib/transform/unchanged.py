@@ -51,14 +51,18 @@ class RowsBefore:
     def take_known(self, workspace: Storage, table: ReadTable) -> None:
         """Rows that extract has not read stay; all those that it has read go through."""
         assert table.known
-        lines, places = known_places(workspace, table.known)
         with workspace.reading(table.rows_key) as stream:
             read = pq.read_table(stream, columns=["_line"])["_line"].to_numpy().astype(np.int32)
-        self.lines = np.concatenate((lines, read))
-        order = np.argsort(self.lines, kind="stable")
-        self.lines = self.lines[order]
-        self.places = np.concatenate((places, np.full(len(read), NONE, np.int32)))[order]
+        self.lines = np.zeros(table.rows_accepted, np.int32)
+        self.places = np.full(table.rows_accepted, NONE, np.int32)
+        at = 0
+        for lines, places in known_places(workspace, table.known):
+            rows = np.arange(at, at + len(lines)) + np.searchsorted(read, lines)
+            self.lines[rows], self.places[rows] = lines, places
+            at += len(lines)
         self.read = np.flatnonzero(self.places == NONE).astype(np.int32)
+        self.lines[self.read] = read
+        give_back()
 
     def look(
         self, workspace: Storage, tables: Sequence[ReadTable], rejected: dict[str, pa.Int64Array]
@@ -123,8 +127,9 @@ class RowsBefore:
                 for batch in self.snapshot.batches([key])
             ]
         )
-        at = np.flatnonzero(self.places != NONE)
-        give_way = at[again[self.places[at]]]
+        if not again.any():
+            return 0
+        give_way = np.flatnonzero((self.places != NONE) & again[self.places])
         if len(give_way) and self.read is not None:
             raise RowsMoved
         self.places[give_way] = NONE

@@ -27,7 +27,8 @@ def count_known(run: Run, known: KnownRows, fill: Fill, fields: Sequence[str]) -
         if snapshot is None:
             raise RowsMoved
         is_known = np.zeros(snapshot.rows, np.bool_)
-        is_known[known_places(run.workspace, known)[1]] = True
+        for _, places in known_places(run.workspace, known):
+            is_known[places] = True
         at = 0
         for rows in snapshot.batches([FACTS]):
             here = is_known[at : at + rows.num_rows]

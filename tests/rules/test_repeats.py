@@ -13,9 +13,9 @@ from etl_lib.rules import repeats
 from etl_lib.rules.repeats import Repeats, digests
 
 
-@given(st.lists(st.lists(st.text("ab\0é", max_size=3), max_size=20), max_size=5))
-def test_it_marks_what_pandas_calls_duplicated(batches: list[list[str]]) -> None:
-    values = Repeats()
+@given(st.lists(st.lists(st.text("ab\0é", max_size=3), max_size=20), max_size=5), st.booleans())
+def test_it_marks_what_pandas_calls_duplicated(batches: list[list[str]], short: bool) -> None:
+    values = Repeats(short=short)
     for batch in batches:
         values.add(pa.array(batch, pa.string()))
     every = pd.Series([text for batch in batches for text in batch], dtype=object)
@@ -26,7 +26,7 @@ def test_it_marks_what_pandas_calls_duplicated(batches: list[list[str]]) -> None
 def test_values_that_share_half_of_their_hash_are_not_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def half_the_same(values: pa.StringArray) -> bytes:
+    def half_the_same(values: pa.StringArray, _: object) -> bytes:
         rows = [(7, int(text)) for text in values.to_pylist()]
         return np.array(rows, np.uint64).tobytes()
 
