@@ -33,7 +33,7 @@ _AS_USER = [] if _ROOT else ["unshare", f"--map-user={os.getuid()}", f"--map-gro
 _INSIDE = """
 set -e
 for place in storage/archive storage/staging scratch; do
-    mount -t tmpfs -o size=6m tmpfs "$PLACE/$place"
+    mount -t tmpfs -o size=10m tmpfs "$PLACE/$place"
 done
 mount -t tmpfs -o size=160m tmpfs "$PLACE/postgres"
 exec "$@"
