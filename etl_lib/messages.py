@@ -185,8 +185,8 @@ _ALL = (
     ),
     _row(
         "REFERENCE_UNKNOWN",
-        "The row points at a record that we have not received.",
-        "Send the missing record too, or correct the reference.",
+        "The row points at a record that we have not received, or that is marked as deleted.",
+        "Send that record too, not deleted, or correct the reference.",
     ),
     _row(
         "HOOK_DROPPED_ROW",
