@@ -30,6 +30,7 @@ from etl_lib.pipeline import (
     begin,
     do_extract,
     do_load,
+    do_report,
     do_transform,
     do_validate,
     run_all,
@@ -598,6 +599,34 @@ def test_a_snapshot_that_is_gone_or_damaged_only_costs_time(pairs: tuple[str, Pa
     assert with_it.copied == without.copied
     after = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.parquet"))
     assert len(after) == 4 and not set(after) & set(kept), "older snapshots go"
+
+
+@pytest.mark.parametrize("stage", ["validate", "transform", "load"])
+def test_a_snapshot_that_goes_between_two_stages_only_costs_time(
+    pairs: tuple[str, Path], stage: str
+) -> None:
+    pair = _pair(*pairs)
+    pair.do(LOAD)
+    pair.day += 1
+    pair.forms["people", 1] = "other"
+    files = pair.write(LOAD, pair.day)
+    with_it, without = pair.clients
+    run, resolved = with_it.run(Wishes(approve=True)), with_it.mappings[0]
+    begin(run, with_it.project.environment_name, with_it.project.entities)
+    extracted = do_extract(
+        run, lambda: resolved, lambda _: LocalSource(files), lambda _: keys_of_environment()
+    )
+    assert sum(table.rows_known for table in extracted.tables) > 10
+    for name, work in (("validate", do_validate), ("transform", do_transform), ("load", do_load)):
+        if name == stage:
+            with connected(with_it.url) as connection:
+                forget_changes(connection, with_it.client_id)
+            shutil.rmtree(pair.folder / with_it.client_id / "archive" / "snapshots")
+        work(run)
+    do_report(run)
+    without.load(files, 0, Wishes(approve=True))
+    with_rows, without_rows = with_it.shows(), without.shows()
+    assert all(with_rows[name] == without_rows[name] for name in with_rows)
 
 
 def test_switched_off_the_same_files_are_loaded_again(pairs: tuple[str, Path]) -> None:
