@@ -108,8 +108,8 @@ class Snapshot(Model):
 
     `key`: Parquet in the archive, in the order of the files: ROW_HASH (16 bytes, of the row's cells),
     LINE_HASH (of the line it stood on, null when another line may not be taken for it), FACTS (see
-    rules.facts), ROW_THROUGH, the entity's key, `_deleted` (the row says of itself that it is deleted), and
-    fields that are needed of unchanged rows too.
+    rules.facts), ROW_THROUGH, the entity's key, `_deleted` (the row says of itself that it is deleted),
+    fields that are needed of unchanged rows too, and hashes of values that no two rows should share.
     `basis`: what else decides what becomes of such a row; under another one the snapshot says nothing.
     """
 

@@ -27,6 +27,14 @@ def digests(
     return b"".join(map(digest, texts))
 
 
+def short_hashes(values: pa.StringArray) -> pa.UInt64Array:
+    """The 8 bytes of each value's short hash, as a number; null for null."""
+    there = values.is_valid().to_numpy(zero_copy_only=False)
+    hashes = np.zeros(len(values), np.uint64)
+    hashes[there] = np.frombuffer(digests(values.drop_null(), xxhash.xxh3_64_digest), np.uint64)
+    return pa.array(hashes, mask=~there)
+
+
 def halves(hashes: bytes | bytearray | memoryview) -> npt.NDArray[np.uint64]:
     """Hashes of 16 bytes each as rows of two numbers, without a copy."""
     return np.frombuffer(hashes, np.uint64).reshape(-1, 2)
@@ -53,6 +61,10 @@ class Repeats:
         chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
         for chunk in chunks:
             self._hashes += digests(chunk, self._digest)
+
+    def add_hashes(self, hashes: pa.UInt64Array | pa.ChunkedArray) -> None:
+        """More values, of which `short_hashes` are known."""
+        self._hashes += hashes.drop_null().to_numpy().tobytes()
 
     def mask(self) -> Mask:
         """Of all values in their order, which stand more than once."""

@@ -87,9 +87,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def snapshot_schema(canonical: pa.Schema, key: str, carried: Sequence[str]) -> pa.Schema:
-    """See manifest.Snapshot."""
+def value_hash(name: str) -> str:
+    """The snapshot's column for a field of `unique_warn`: the short hash of its value in small letters."""
+    return f"_{name}_hash"
+
+
+def snapshot_schema(
+    canonical: pa.Schema, key: str, carried: Sequence[str], warned: Sequence[str]
+) -> pa.Schema:
+    """See manifest.Snapshot; `warned`: fields of which the hash is enough."""
     fields = [canonical.field(n) for n in (key, "_deleted", *carried) if n in canonical.names]
+    fields += [pa.field(value_hash(n), pa.uint64()) for n in warned if n in canonical.names]
     ours = [
         pa.field(ROW_HASH, HASH), pa.field(LINE_HASH, HASH), pa.field(FACTS, pa.binary()),
         pa.field(ROW_THROUGH, pa.bool_()),

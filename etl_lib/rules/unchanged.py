@@ -125,13 +125,13 @@ def compared_columns(headers: Headers, fill: Fill) -> tuple[str, ...]:
 
 def carried_fields(resolved: ResolvedMapping, fill: Fill) -> tuple[str, ...]:
     """Fields of unchanged rows that are needed all the same: of the scope within which absence deletes,
-    of references that are counted, of values that each row should have for itself."""
+    of references that are counted."""
     counted = (
         name
         for name, reference in fill.entity.references.items()
         if reference.on_unknown == "keep" and reference.entity in resolved.entities
     )
-    wanted = {*fill.rules.scope_fields, *counted, *fill.entity.unique_warn} - {fill.entity.key}
+    wanted = {*fill.rules.scope_fields, *counted} - {fill.entity.key}
     return tuple(name for name in fill.entity.fields if name in wanted)
 
 

@@ -139,7 +139,7 @@ class _FillWork:
         self.carried = carried_fields(headers.resolved, self.fill)
         wanted = (self.fill.feed_name, self.fill.entity.entity, self.basis)
         last = next((s for s in snapshots if (s.feed, s.entity, s.basis) == wanted), None)
-        schema = snapshot_schema(self._schema(), self.fill.entity.key, self.carried)
+        schema = self._snapshot_schema(self._schema())
         rows = read_snapshot(self.run.archive, last, path, schema)
         columns = compared_columns(headers, self.fill)
         self.before = RowsBefore(columns, rows, last.key if last and rows else "")
@@ -218,7 +218,7 @@ class _FillWork:
         """See transform.remember; gives, beside that, what manifest.TransformedFill calls `snapshot_key`."""
         for keys, shown, lines in self.filtered:
             self.keys.add(self.fill, keys, shown, lines, "filtered")
-        wanted = snapshot_schema(schema, self.fill.entity.key, self.carried)
+        wanted = self._snapshot_schema(schema)
         form = "" if self.judged.is_mixed else self.tables[0].line_form
         kept = ToRemember(
             self.run.workspace, self.fill, self.tables, self.keys, self.before, wanted, form
@@ -229,6 +229,10 @@ class _FillWork:
         snapshot_key = f"transform/snapshot-{self.fill.name}.parquet"
         self.run.workspace.put_file(snapshot, snapshot_key)
         return shared, snapshot_key
+
+    def _snapshot_schema(self, canonical: pa.Schema) -> pa.Schema:
+        entity = self.fill.entity
+        return snapshot_schema(canonical, entity.key, self.carried, entity.unique_warn)
 
     def _schema(self) -> pa.Schema:
         """A field is filled when every file of the feed can fill it: absent is not blank."""

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from etl_lib.config.project import Fill
 from etl_lib.manifest import FACTS, LINE_HASH, ROW_THROUGH, ReadTable
 from etl_lib.parquet import batches
-from etl_lib.rules.repeats import Repeats
-from etl_lib.rules.snapshots import FORM, HASH, Numbers
+from etl_lib.rules.repeats import Repeats, short_hashes
+from etl_lib.rules.snapshots import FORM, HASH, Numbers, value_hash
 from etl_lib.storage import Storage
 from etl_lib.transform.keys import KeysOfDelivery
 from etl_lib.transform.unchanged import RowsBefore, in_order
@@ -92,13 +92,22 @@ class ToRemember:
         """The rows that go through as the snapshot has them, if there is to be one, with their numbers."""
         columns = {self.fill.entity.key, "_file", "_line", "_deleted", *self._shared}
         if self.before:
-            columns |= {*self.wanted.names} - {ROW_THROUGH}
+            columns |= {*self.wanted.names} & {*pq.read_schema(canonical).names}
         for batch in batches(canonical, sorted(columns)):
             self.keys.add_canonical(self.fill, batch)
-            self._add_values(batch)
+            rows = self._with_value_hashes(batch)
+            self._add_values(rows)
             if self.before:
                 numbers = self.before.numbers(self.tables, batch["_file"], batch["_line"])
-                yield self._marked(pa.Table.from_batches([batch]), through=True), numbers
+                yield self._marked(rows, through=True), numbers
+
+    def _with_value_hashes(self, batch: pa.RecordBatch) -> pa.Table:
+        """Those of values of rows that are not deleted."""
+        rows = pa.Table.from_batches([batch])
+        for name in self._shared:
+            values = pc.if_else(batch["_deleted"], pa.scalar(None, pa.string()), batch[name])
+            rows = rows.append_column(value_hash(name), short_hashes(pc.utf8_lower(values)))
+        return rows
 
     def _marked(self, rows: pa.Table, through: bool) -> pa.Table:
         names = self.wanted.names
@@ -106,11 +115,9 @@ class ToRemember:
         columns = [marks if name == ROW_THROUGH else rows[name] for name in names]
         return pa.table(columns, names=names).cast(self.wanted)
 
-    def _add_values(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """The values of rows that are not deleted, in small letters."""
+    def _add_values(self, rows: pa.Table) -> None:
         for name, values in self._shared.items():
-            there = rows[name].filter(pc.invert(rows["_deleted"]))
-            values.add(pc.utf8_lower(there.drop_null()))
+            values.add_hashes(rows[value_hash(name)])
 
 
 @dataclass
