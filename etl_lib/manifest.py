@@ -159,11 +159,6 @@ class ReadTable(Model):
     known: KnownRows | None = None
     line_form: str = ""
 
-    @property
-    def rows_known(self) -> int:
-        """How many of the accepted rows were not read."""
-        return self.known.rows if self.known else 0
-
 
 class Extracted(Model):
     """The delivery, the mapping that the whole run uses, and the tables read."""
