@@ -100,3 +100,7 @@ class FixTheSetup(EtlError):
 
 class TryAgain(EtlError):
     """Something around us does not answer; the same call may succeed later."""
+
+
+class RowsMoved(Exception):
+    """Rows that were left out as unchanged may not be so any more: the run itself takes the delivery whole."""

@@ -124,11 +124,13 @@ class KnownRows(Model):
     """Rows of a table that need not be read, since the last load had the same lines.
 
     `key`: Parquet in the run's workspace: `_line` and `place` in the snapshot, both int32, by line.
+    `facts`: of how many rows each of the facts is true, see rules.facts.
     """
 
     key: str
     rows: int
     snapshot: Snapshot
+    facts: tuple[int, ...]
 
 
 class ReadTable(Model):
@@ -199,7 +201,7 @@ class ValidatedFill(Model):
     rows_accepted: int
     rejects_key: str
     rejected_by_code: dict[str, int] = Field(default_factory=dict)
-    is_mixed: bool = Field(
+    may_be_mixed: bool = Field(
         False,
         description="A column may be written in two formats: what a row is hangs on others too.",
     )

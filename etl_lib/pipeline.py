@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from etl_lib.config.entity import Entity
 from etl_lib.config.project import Project, ResolvedMapping
-from etl_lib.errors import EtlError, Fault, FixTheSetup, NotReceived, Paused, TryAgain
+from etl_lib.errors import EtlError, Fault, FixTheSetup, NotReceived, Paused, RowsMoved, TryAgain
 from etl_lib.manifest import Extracted, Snapshot, Transformed, Validated, manifest_key
 from etl_lib.metrics.archived import (
     KnownDelivery,
@@ -204,8 +204,6 @@ def nothing_new(extracted: Extracted) -> Fault | None:
 
 def do_validate(run: Run) -> Validated:
     """Judge the delivery that extract has read."""
-    from etl_lib.rules.unchanged import RowsMoved
-
     with recorded(run, "validate") as watched:
         try:
             return _judged(watched, _recalled(run, Extracted, "extract"))
@@ -231,7 +229,6 @@ def _read_whole(run: Run) -> tuple[Extracted, Validated]:
 
 def do_transform(run: Run) -> Transformed:
     """Make canonical rows of what validate has accepted."""
-    from etl_lib.rules.unchanged import RowsMoved
     from etl_lib.transform import transform
 
     with recorded(run, "transform") as watched:
@@ -259,7 +256,6 @@ def do_load(run: Run, answer: Answer | None = None) -> Plan:
     """Change the tables, or only plan to when the run is a dry one; `answer`: what a person, or the
     clock, said about the run's hold. Raises Refused or Superseded instead of planning again."""
     from etl_lib.load import load, settle_answer
-    from etl_lib.rules.unchanged import RowsMoved
 
     with recorded(run, "load") as watched:
         if answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -235,6 +236,12 @@ def _of_boto(error: Exception) -> bool:
     """Whether it is one of boto3's own errors; told by name, since boto3 may not be imported."""
     homes = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return bool(homes & {"boto3", "botocore", "s3transfer", "urllib3"})
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def disk_full(error: BaseException, disk: str) -> TryAgain | None:

@@ -10,15 +10,9 @@ from etl_lib.errors import TryAgain
 from etl_lib.extract.scratch import Scratch
 from etl_lib.extract.sources import RemoteFile, Source
 from etl_lib.manifest import DeliveredFile, Member
-from etl_lib.storage import Storage
+from etl_lib.storage import Storage, sha256_of
 
 _CHUNK_BYTES = 1 << 20
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch(

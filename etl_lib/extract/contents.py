@@ -9,13 +9,13 @@ from pathlib import Path
 from etl_lib.config.mapping import Feed, Mapping
 from etl_lib.errors import AskTheSchool, Fault
 from etl_lib.extract import names, pgp
-from etl_lib.extract.archive import sha256_of
 from etl_lib.extract.kinds import kind_of_file
 from etl_lib.extract.manifests import MANIFEST, Manifest, read_manifest
 from etl_lib.extract.match import Match
 from etl_lib.extract.packing import Packed, matching
 from etl_lib.extract.scratch import Scratch
 from etl_lib.manifest import DeliveredFile, Member
+from etl_lib.storage import sha256_of
 
 # Each file without a name holds an open file of the process.
 _MOST_SECRET_TABLES = 200

@@ -167,14 +167,14 @@ def extract(
 ) -> Extracted:  # fmt: skip
     """Archive and read the delivery that is due; see manifest.Extracted.
 
-    `keys` looks up our private keys, only when a file is encrypted. `snapshots`: of the client's last load;
-    lines that are in them need not be read. Identical to the loaded delivery
-    under the same row contract: nothing is read, unless the source is the archive: what is asked for
-    again is read again, and keeps its place in the order of deliveries. `ledger`: None reads a delivery
-    of the archive whatever is loaded; with any other source that is a ValueError, for the ledger gives
-    the delivery its place. Raises NotReceived when no delivery is whole, AskTheSchool with all faults
-    of all files, Superseded or NeedsApproval for one that is older than the loaded one, TryAgain when
-    files change meanwhile, FixTheSetup when there is no key.
+    `keys` looks up our private keys, only when a file is encrypted. `snapshots`: of the client's last
+    load; lines that are in them need not be read. Identical to the loaded delivery under the same row
+    contract: nothing is read, unless the source is the archive: what is asked for again is read again,
+    and keeps its place in the order of deliveries. `ledger`: None reads a delivery of the archive
+    whatever is loaded; with any other source that is a ValueError, for the ledger gives the delivery
+    its place. Raises NotReceived when no delivery is whole, AskTheSchool with all faults of all files,
+    Superseded or NeedsApproval for one that is older than the loaded one, TryAgain when files change
+    meanwhile, FixTheSetup when there is no key.
     """
     archived = source if isinstance(source, Archived) else None
     current = ledger.current(run.client_id) if ledger else None

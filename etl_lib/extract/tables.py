@@ -19,7 +19,7 @@ from etl_lib.extract.reader.table import OpenedTable, open_member, read_table
 from etl_lib.extract.scratch import scratch
 from etl_lib.manifest import Extracted, Member, ReadTable, Snapshot
 from etl_lib.rules.lookups import Lookups
-from etl_lib.rules.snapshots import read_snapshot
+from etl_lib.rules.snapshots import last_of, read_snapshot
 from etl_lib.rules.unchanged import Headers, basis_of, is_known_by_line
 from etl_lib.run import Progress, Run
 
@@ -126,8 +126,7 @@ def _by_line(
         return _ByLine(opened)
     form = _form_of(opened, member, fills[0])
     basis = basis_of(headers, fills[0], Lookups(run.client_id, {}))
-    wanted = (member.feed, fills[0].entity.entity, basis)
-    last = next((s for s in snapshots if (s.feed, s.entity, s.basis) == wanted), None)
+    last = last_of(snapshots, fills[0], basis)
     rows = read_snapshot(run.archive, last, folder / "snapshot")
     if rows is None or rows.form != form.encode():
         return _ByLine(opened.by_line(None), form)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from etl_lib.database import Connection
+from etl_lib.errors import RowsMoved
 from etl_lib.load.merge import Stamp
 from etl_lib.load.references import RejectedRow, must_meet
 from etl_lib.load.staging import Staged
@@ -30,9 +31,8 @@ from etl_lib.manifest import (
 )
 from etl_lib.metrics.snapshots import snapshots_of, write_snapshots
 from etl_lib.parquet import batches
-from etl_lib.rules.unchanged import RowsMoved
 from etl_lib.run import Run
-from etl_lib.storage import Storage, scratch_folder
+from etl_lib.storage import Storage, scratch_folder, sha256_of
 
 
 def must_be_as_compared(connection: Connection, run: Run, transformed: Transformed) -> None:
@@ -178,8 +178,6 @@ def keep_snapshots(
 
 def _put(run: Run, fill: TransformedFill, key: str, rejected: Sequence[str | None]) -> str:
     """The fill's snapshot without rejected keys, in the archive; gives its sha256."""
-    import hashlib
-
     with scratch_folder() as scratch:
         path = scratch / "snapshot"
         run.workspace.get_file(fill.snapshot_key, path)
@@ -189,8 +187,7 @@ def _put(run: Run, fill: TransformedFill, key: str, rejected: Sequence[str | Non
             gone = pc.is_in(rows[f"{fill.entity}_id"], value_set=known)
             pq.write_table(rows.filter(pc.invert(gone)), path, compression="lz4")
         run.archive.put_file(path, key)
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(path)
 
 
 def _unchanged(

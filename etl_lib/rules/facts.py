@@ -6,8 +6,7 @@ some. All else that is counted of an accepted row follows from its being accepte
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,10 @@ import pyarrow as pa
 
 from etl_lib.config.mapping import Expectation
 from etl_lib.config.project import Fill
+from etl_lib.manifest import FACTS
 from etl_lib.rules.agreed import WHOLE_FILE, unexpected_rows
 from etl_lib.rules.prepare import PreparedRows
+from etl_lib.rules.snapshots import Numbers, SnapshotRows
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,24 @@ def facts_of(prepared: PreparedRows, fill: Fill) -> pa.BinaryArray:
     return found.cast(pa.binary())
 
 
-def counted(facts: Counter[bytes], fields: Sequence[str], fill: Fill) -> Counted:
-    """The sums over rows of which so many have these bits; `fields`: of `PreparedRows.values`, in its order."""
+def facts_at(snapshot: SnapshotRows, places: Iterable[Numbers]) -> tuple[int, ...]:
+    """Of the rows at these places of a snapshot, of how many each of the facts is true."""
+    wanted = np.zeros(snapshot.rows, np.bool_)
+    for some in places:
+        wanted[some] = True
+    totals, at = np.zeros(0, np.int64), 0
+    for rows in snapshot.batches([FACTS]):
+        kinds = rows[FACTS].dictionary_encode()
+        here = kinds.indices.to_numpy()[wanted[at : at + rows.num_rows]]
+        at += rows.num_rows
+        packed = np.frombuffer(b"".join(kinds.dictionary.to_pylist()), np.uint8)
+        bits = np.unpackbits(packed.reshape(len(kinds.dictionary), -1), axis=1).astype(np.int64)
+        totals = np.bincount(here, minlength=len(bits)) @ bits + (totals if len(totals) else 0)
+    return tuple(totals.tolist())
+
+
+def counted(rows: int, facts: Sequence[int], fields: Sequence[str], fill: Fill) -> Counted:
+    """What so many rows with these facts are; `fields`: of `PreparedRows.values`, in its order."""
     wishes = row_wishes_of(fill)
-    totals = np.zeros(len(fields) + len(wishes), np.int64)
-    for bits, rows in facts.items():
-        totals += rows * np.unpackbits(np.frombuffer(bits, np.uint8), count=len(totals)).astype(int)
-    sums = totals.tolist()
-    nulls = dict(zip(fields, sums[: len(fields)], strict=True))
-    return Counted(facts.total(), nulls, tuple(sums[len(fields) :]))
+    nulls = dict(zip(fields, facts, strict=False))
+    return Counted(rows, nulls, tuple(facts[len(fields) : len(fields) + len(wishes)]))

@@ -1,8 +1,8 @@
-"""Finds values that several rows have, among millions: 16 bytes a row or 8, whatever the values' size."""
+"""Finds values that several rows have, among millions: 16 bytes a row, whatever the values' size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,28 +11,41 @@ import pyarrow.compute as pc
 import xxhash
 
 Mask = npt.NDArray[np.bool_]
-Digest = Callable[[bytes], bytes]
 _PARTS = 32
 
 
-def digests(
-    values: pa.BinaryArray | pa.StringArray, digest: Digest = xxhash.xxh3_128_digest
-) -> bytes:
-    """The xxh3 hash of each value, one after another: an algorithm whose result never changes.
+def hashes_of(texts: Iterable[bytes]) -> bytes:
+    """The xxh3 hash of each text, 16 bytes each, one after another: an algorithm whose result never changes.
 
-    Values whose hashes are the same count as the same value, here and wherever rows are compared. Null has
-    the hash of no bytes.
+    Texts whose hashes are the same count as the same text, here and wherever rows are compared.
     """
-    texts = pc.fill_null(values.cast(pa.binary()), b"").to_pylist()
-    return b"".join(map(digest, texts))
+    return b"".join(map(xxhash.xxh3_128_digest, texts))
+
+
+def digests(values: pa.BinaryArray | pa.StringArray) -> bytes:
+    """See hashes_of, of each value; null has the hash of no bytes."""
+    return hashes_of(pc.fill_null(values.cast(pa.binary()), b"").to_pylist())
 
 
 def short_hashes(values: pa.StringArray) -> pa.UInt64Array:
-    """The 8 bytes of each value's short hash, as a number; null for null."""
-    there = values.is_valid().to_numpy(zero_copy_only=False)
-    hashes = np.zeros(len(values), np.uint64)
-    hashes[there] = np.frombuffer(digests(values.drop_null(), xxhash.xxh3_64_digest), np.uint64)
-    return pa.array(hashes, mask=~there)
+    """8 bytes of a hash of each value, as a number, enough for a warning; null for null.
+
+    That among 5,000,000 different values two have the same happens once in a million times (n² / 2^65).
+    """
+    texts = pc.fill_null(values.cast(pa.binary()), b"").to_pylist()
+    hashes = np.fromiter(map(xxhash.xxh3_64_intdigest, texts), np.uint64, len(texts))
+    return pa.array(hashes, mask=values.is_null().to_numpy(zero_copy_only=False))
+
+
+def repeated(hashes: list[npt.NDArray[np.uint64]]) -> int:
+    """How many of all the short hashes stand more than once."""
+    ordered = np.sort(np.concatenate([np.zeros(0, np.uint64), *hashes]))
+    same = ordered[1:] == ordered[:-1]
+    return (
+        int(np.count_nonzero(np.append(same, False) | np.insert(same, 0, False)))
+        if len(same)
+        else 0
+    )
 
 
 def halves(hashes: bytes | bytearray | memoryview) -> npt.NDArray[np.uint64]:
@@ -41,46 +54,36 @@ def halves(hashes: bytes | bytearray | memoryview) -> npt.NDArray[np.uint64]:
 
 
 class Repeats:
-    """Takes a column in, batch by batch.
+    """Takes a column in, batch by batch."""
 
-    `short`: 8 bytes a row, enough for a warning: that among 5,000,000 different values two have the same
-    hash happens once in a million times (n² / 2^65).
-    """
-
-    def __init__(self, *, short: bool = False) -> None:
+    def __init__(self) -> None:
         self._hashes = bytearray()
-        self._digest = xxhash.xxh3_64_digest if short else xxhash.xxh3_128_digest
-        self._width = 8 if short else 16
 
     def __len__(self) -> int:
         """How many values have been added."""
-        return len(self._hashes) // self._width
+        return len(self._hashes) // 16
 
     def add(self, values: pa.Array | pa.ChunkedArray) -> None:
         """More values, texts; of nulls that should not meet each other the caller leaves all out."""
         chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
         for chunk in chunks:
-            self._hashes += digests(chunk, self._digest)
-
-    def add_hashes(self, hashes: pa.UInt64Array | pa.ChunkedArray) -> None:
-        """More values, of which `short_hashes` are known."""
-        self._hashes += hashes.drop_null().to_numpy().tobytes()
+            self._hashes += digests(chunk)
 
     def mask(self) -> Mask:
         """Of all values in their order, which stand more than once."""
         found = np.zeros(len(self), np.bool_)
-        hashes = np.frombuffer(self._hashes, np.uint64).reshape(-1, self._width // 8)
-        parts = np.frombuffer(self._hashes, np.uint8)[:: self._width] % _PARTS
+        both = halves(self._hashes)
+        parts = np.frombuffer(self._hashes, np.uint8)[::16] % _PARTS
         for part in range(_PARTS):  # the same value is in the same part; each is sorted by itself
             rows = np.flatnonzero(parts == part)
-            firsts = hashes[rows, 0]
+            firsts = both[rows, 0]
             ordered = np.sort(firsts)
             again = ordered[1:][ordered[1:] == ordered[:-1]]
             if not len(again):
                 continue
             rows = rows[np.isin(firsts, again)]
-            rows = rows[np.lexsort(hashes[rows].T)]
-            same = (hashes[rows[1:]] == hashes[rows[:-1]]).all(axis=1)
+            rows = rows[np.lexsort(both[rows].T)]
+            same = (both[rows[1:]] == both[rows[:-1]]).all(axis=1)
             found[rows[1:][same]] = found[rows[:-1][same]] = True
         return found
 

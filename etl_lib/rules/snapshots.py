@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from etl_lib.config.project import Fill
 from etl_lib.manifest import FACTS, LINE_HASH, ROW_HASH, ROW_THROUGH, KnownRows, Snapshot
 from etl_lib.parquet import batches
 from etl_lib.rules.repeats import halves
-from etl_lib.storage import Storage
+from etl_lib.storage import Storage, sha256_of
 
 HASH = pa.binary(16)
 NONE = -1
@@ -54,6 +54,12 @@ class SnapshotRows:
         return bytes((pq.read_schema(self.path).metadata or {}).get(FORM, b""))
 
 
+def last_of(snapshots: Sequence[Snapshot], fill: Fill, basis: str) -> Snapshot | None:
+    """The fill's snapshot among those of the last load, when it says something under this basis."""
+    wanted = (fill.feed_name, fill.entity.entity, basis)
+    return next((s for s in snapshots if (s.feed, s.entity, s.basis) == wanted), None)
+
+
 def read_snapshot(
     archive: Storage, snapshot: Snapshot | None, path: Path, schema: pa.Schema | None = None
 ) -> SnapshotRows | None:
@@ -79,12 +85,6 @@ def known_places(workspace: Storage, known: KnownRows) -> Iterator[tuple[Numbers
     with workspace.reading(known.key) as stream:
         for batch in batches(stream):
             yield batch["_line"].to_numpy(), batch["place"].to_numpy()
-
-
-def sha256_of(path: Path) -> str:
-    """The hex digest of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def value_hash(name: str) -> str:

@@ -27,10 +27,6 @@ from etl_lib.run import Run
 _CODE = ("extract/reader", "validate", "rules", "transform", "load")
 
 
-class RowsMoved(Exception):
-    """Rows that were left out as unchanged may not be so any more: the delivery must go through whole."""
-
-
 @dataclass(frozen=True)
 class Headers:
     """The mapping of a delivery, and of each of its tables the feed and the columns."""

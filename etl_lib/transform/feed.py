@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_lib.config.project import Fill
-from etl_lib.errors import FixTheMapping
+from etl_lib.errors import FixTheMapping, RowsMoved
 from etl_lib.manifest import (
     FACTS,
     LINE_HASH,
@@ -42,10 +42,9 @@ from etl_lib.rules import (
 )
 from etl_lib.rules.facts import facts_of
 from etl_lib.rules.repeats import Repeats
-from etl_lib.rules.snapshots import HASH, read_snapshot, snapshot_schema
+from etl_lib.rules.snapshots import HASH, last_of, read_snapshot, snapshot_schema
 from etl_lib.rules.unchanged import (
     Headers,
-    RowsMoved,
     basis_of,
     carried_fields,
     compared_columns,
@@ -137,18 +136,17 @@ class _FillWork:
         """
         self.basis = basis_of(headers, self.fill, self.lookups)
         self.carried = carried_fields(headers.resolved, self.fill)
-        wanted = (self.fill.feed_name, self.fill.entity.entity, self.basis)
-        last = next((s for s in snapshots if (s.feed, s.entity, s.basis) == wanted), None)
+        last = last_of(snapshots, self.fill, self.basis)
         schema = self._snapshot_schema(self._schema())
         rows = read_snapshot(self.run.archive, last, path, schema)
         columns = compared_columns(headers, self.fill)
         self.before = RowsBefore(columns, rows, last.key if last and rows else "")
-        unread = [table for table in self.tables if table.known]
-        if any(one.known and one.known.snapshot.key != self.before.base_key for one in unread):
+        known = self.tables[0].known  # which only a feed of one table has
+        if known and known.snapshot.key != self.before.base_key:
             raise RowsMoved
-        for table in unread:
-            self.before.take_known(self.run.workspace, table)
-        if not unread:
+        if known:
+            self.before.take_known(self.run.workspace, self.tables[0], known)
+        else:
             self.before.look(self.run.workspace, self.tables, self._rejected_lines())
 
     def write(self) -> TransformedFill:
@@ -219,7 +217,7 @@ class _FillWork:
         for keys, shown, lines in self.filtered:
             self.keys.add(self.fill, keys, shown, lines, "filtered")
         wanted = self._snapshot_schema(schema)
-        form = "" if self.judged.is_mixed else self.tables[0].line_form
+        form = "" if self.judged.may_be_mixed else self.tables[0].line_form
         kept = ToRemember(
             self.run.workspace, self.fill, self.tables, self.keys, self.before, wanted, form
         )

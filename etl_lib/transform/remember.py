@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from etl_lib.config.project import Fill
 from etl_lib.manifest import FACTS, LINE_HASH, ROW_THROUGH, ReadTable
 from etl_lib.parquet import batches
-from etl_lib.rules.repeats import Repeats, short_hashes
+from etl_lib.rules.repeats import repeated, short_hashes
 from etl_lib.rules.snapshots import FORM, HASH, Numbers, value_hash
 from etl_lib.storage import Storage
 from etl_lib.transform.keys import KeysOfDelivery
@@ -37,7 +38,9 @@ class ToRemember:
     before: RowsBefore | None
     wanted: pa.Schema
     form: str
-    _shared: dict[str, Repeats] = field(default_factory=dict)
+    _shared: dict[str, list[npt.NDArray[np.uint64]]] = field(
+        default_factory=dict
+    )  # hashes of values
 
     def write(self, canonical: Path, snapshot: Path) -> dict[str, int]:
         """Keep the keys of all rows, and write the snapshot of a fill that is compared.
@@ -47,7 +50,7 @@ class ToRemember:
         """
         there = set(pq.read_schema(canonical).names)
         warned = self.fill.entity.unique_warn
-        self._shared = {name: Repeats(short=True) for name in warned if name in there}
+        self._shared = {name: [] for name in warned if name in there}
         schema = self.wanted.with_metadata({FORM: self.form.encode()} if self.form else {})
         with pq.ParquetWriter(
             snapshot, schema, compression="lz4", use_dictionary=[FACTS], write_statistics=False
@@ -56,7 +59,7 @@ class ToRemember:
                 writer.write_table(rows)
         if self.before:
             self.before.forget()
-        counts = {name: values.count() for name, values in self._shared.items()}
+        counts = {name: repeated(hashes) for name, hashes in self._shared.items()}
         return {name: rows for name, rows in counts.items() if rows}
 
     def _stayed(self) -> Iterator[tuple[pa.Table, Numbers]]:
@@ -116,8 +119,8 @@ class ToRemember:
         return pa.table(columns, names=names).cast(self.wanted)
 
     def _add_values(self, rows: pa.Table) -> None:
-        for name, values in self._shared.items():
-            values.add_hashes(rows[value_hash(name)])
+        for name, hashes in self._shared.items():
+            hashes.append(rows[value_hash(name)].drop_null().to_numpy())
 
 
 @dataclass

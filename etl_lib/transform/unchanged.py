@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl_lib.manifest import ReadTable
+from etl_lib.errors import RowsMoved
+from etl_lib.manifest import KnownRows, ReadTable
 from etl_lib.parquet import BATCH_ROWS, batches
 from etl_lib.rules.repeats import digests, halves
 from etl_lib.rules.snapshots import (
@@ -26,7 +27,7 @@ from etl_lib.rules.snapshots import (
     known_places,
     places_of,
 )
-from etl_lib.rules.unchanged import RowsMoved, joined_cells
+from etl_lib.rules.unchanged import joined_cells
 from etl_lib.storage import Storage
 from etl_lib.transform.memory import give_back
 
@@ -48,15 +49,14 @@ class RowsBefore:
     places: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
     read: Numbers | None = None
 
-    def take_known(self, workspace: Storage, table: ReadTable) -> None:
+    def take_known(self, workspace: Storage, table: ReadTable, known: KnownRows) -> None:
         """Rows that extract has not read stay; all those that it has read go through."""
-        assert table.known
         with workspace.reading(table.rows_key) as stream:
             read = pq.read_table(stream, columns=["_line"])["_line"].to_numpy().astype(np.int32)
         self.lines = np.zeros(table.rows_accepted, np.int32)
         self.places = np.full(table.rows_accepted, NONE, np.int32)
         at = 0
-        for lines, places in known_places(workspace, table.known):
+        for lines, places in known_places(workspace, known):
             rows = np.arange(at, at + len(lines)) + np.searchsorted(read, lines)
             self.lines[rows], self.places[rows] = lines, places
             at += len(lines)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from etl_lib.config.mapping import Expectation, part_of
 from etl_lib.config.project import Fill
-from etl_lib.errors import AskTheSchool, Fault, FixTheMapping
+from etl_lib.errors import AskTheSchool, Fault, FixTheMapping, RowsMoved
 from etl_lib.manifest import Extracted, Hold, ReadTable, Validated, ValidatedFill
 from etl_lib.parquet import batches
 from etl_lib.rules import (
@@ -30,13 +30,11 @@ from etl_lib.rules import (
     rivals_of,
 )
 from etl_lib.rules.agreed import WHOLE_FILE, unexpected_rows
-from etl_lib.rules.facts import Counted, row_wishes_of, wishes_of
+from etl_lib.rules.facts import Counted, counted, row_wishes_of, wishes_of
 from etl_lib.rules.repeats import Repeats
-from etl_lib.rules.unchanged import RowsMoved
 from etl_lib.run import Progress, Run, folder_name
 from etl_lib.storage import scratch_folder
 from etl_lib.validate.fewer import far_fewer_rows
-from etl_lib.validate.known import count_known
 
 _UNREAD = ("VALUE_NOT_A_DATE", "VALUE_NOT_A_NUMBER", "VALUE_NOT_A_TIMESTAMP")
 REJECT_SCHEMA = pa.schema(
@@ -189,7 +187,7 @@ class _FillPass:
             # every expectation is judged, be there rows that were read or not
             self._judge_batch(rows, checks_for(self.fill, set(table.columns)), table.shown)
             fields = list(prepare(rows, self.fill, self.lookups).values)
-            known = count_known(self.run, table.known, self.fill, fields)
+            known = counted(table.known.rows, table.known.facts, fields, self.fill)
             self.known += known.rows
             self.accepted += known.rows
             self._tally_known(known)
@@ -323,7 +321,7 @@ class _FillPass:
             rows_accepted=self.accepted,
             rejects_key=self.rejects_key,
             rejected_by_code=dict(self.codes),
-            is_mixed=bool(self.odd),
+            may_be_mixed=bool(self.odd),
         )
 
     def faults(self) -> list[Fault]:

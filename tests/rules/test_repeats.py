@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl_lib.rules import repeats
-from etl_lib.rules.repeats import Repeats, digests
+from etl_lib.rules.repeats import Repeats, digests, repeated, short_hashes
 
 
-@given(st.lists(st.lists(st.text("ab\0é", max_size=3), max_size=20), max_size=5), st.booleans())
-def test_it_marks_what_pandas_calls_duplicated(batches: list[list[str]], short: bool) -> None:
-    values = Repeats(short=short)
+@given(st.lists(st.lists(st.text("ab\0é", max_size=3), max_size=20), max_size=5))
+def test_it_marks_what_pandas_calls_duplicated(batches: list[list[str]]) -> None:
+    values = Repeats()
     for batch in batches:
         values.add(pa.array(batch, pa.string()))
     every = pd.Series([text for batch in batches for text in batch], dtype=object)
@@ -23,10 +23,21 @@ def test_it_marks_what_pandas_calls_duplicated(batches: list[list[str]], short: 
     assert values.count() == every.duplicated(keep=False).sum()
 
 
+@given(
+    st.lists(st.lists(st.one_of(st.none(), st.text("ab\0é", max_size=3)), max_size=20), max_size=5)
+)
+def test_short_hashes_count_what_pandas_calls_duplicated(batches: list[list[str | None]]) -> None:
+    columns = [short_hashes(pa.array(batch, pa.string())) for batch in batches]
+    there = [text for batch in batches for text in batch if text is not None]
+    every = pd.Series(there, dtype=object)
+    found = repeated([column.drop_null().to_numpy() for column in columns])
+    assert found == every.duplicated(keep=False).sum()
+
+
 def test_values_that_share_half_of_their_hash_are_not_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def half_the_same(values: pa.StringArray, _: object) -> bytes:
+    def half_the_same(values: pa.StringArray) -> bytes:
         rows = [(7, int(text)) for text in values.to_pylist()]
         return np.array(rows, np.uint64).tobytes()
 

@@ -48,10 +48,7 @@ def look_over(block: bytes, dialect: Dialect) -> Lines:
     stops = np.sort(np.concatenate((feeds, returns))) if len(returns) else feeds
     if not block.endswith((b"\n", b"\r")) and block:
         stops = np.append(stops, len(block))
-    starts = np.empty_like(stops)
-    starts[:1] = 0
-    starts[1:] = stops[:-1] + 1
-    ends = stops - ((stops > starts) & (signs[np.maximum(stops - 1, 0)] == _CR))
+    starts, ends = _edges(signs, stops)
     doubtful = np.zeros(len(stops), dtype=np.bool_)
 
     def doubt(places: Places) -> None:
@@ -71,6 +68,24 @@ def look_over(block: bytes, dialect: Dialect) -> Lines:
     doubtful |= ends - starts > LONGEST_FIELD_BYTES
     empty = _empty(block, signs, starts, ends, dialect)
     return Lines(starts, ends, doubtful & ~empty, empty)
+
+
+def split(block: bytes) -> Lines:
+    """The lines of a block that end with line feeds, not looked at: none is doubtful or empty yet."""
+    signs = np.frombuffer(block, dtype=np.uint8)
+    stops = np.flatnonzero(signs == _LF)
+    if not block.endswith(b"\n"):
+        stops = np.append(stops, len(block))
+    nothing = np.zeros(len(stops), dtype=np.bool_)
+    return Lines(*_edges(signs, stops), nothing, nothing.copy())
+
+
+def _edges(signs: npt.NDArray[np.uint8], stops: Places) -> tuple[Places, Places]:
+    """Where lines begin, and where they end: before the carriage return that may stand there."""
+    starts = np.empty_like(stops)
+    starts[:1] = 0
+    starts[1:] = stops[:-1] + 1
+    return starts, stops - ((stops > starts) & (signs[np.maximum(stops - 1, 0)] == _CR))
 
 
 def _bare_returns(signs: npt.NDArray[np.uint8], feeds: Places) -> Places:

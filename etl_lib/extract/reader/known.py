@@ -14,27 +14,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import xxhash
 
-from etl_lib.extract.reader.block import Lines, Mask, joined, look_over
+from etl_lib.extract.reader.block import Lines, Mask, joined, look_over, split
 from etl_lib.extract.reader.dialect import Dialect
 from etl_lib.manifest import LINE_HASH
-from etl_lib.rules.repeats import halves
+from etl_lib.rules.repeats import halves, hashes_of
 from etl_lib.rules.snapshots import HASH, NONE, Numbers, SnapshotRows, places_of
 
 _CHUNK_BYTES = 4 * 1024 * 1024
-_LF, _CR = 10, 13
 
 
 @dataclass
 class KnownLines:
     """The lines of a file from the first row on: their hashes, and where each stands in the snapshot.
 
-    `places` is empty when nothing is known. As the reader goes on, `found` gathers the lines that were not
-    read: their numbers in the file, and their places.
+    `snapshot` is None, and `places` empty, when nothing is known. As the reader goes on, `found` gathers the
+    lines that were not read: their numbers in the file, and their places.
     """
 
     hashes: bytes
+    snapshot: SnapshotRows | None = None
     places: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
     found: list[tuple[Numbers, Numbers]] = field(default_factory=list)
     _passed: int = 0  # lines of the blocks before
@@ -47,7 +46,7 @@ class KnownLines:
             return cls(hashes)
         places = places_of(halves(hashes), snapshot, LINE_HASH)
         few = 2 * np.count_nonzero(places != NONE) < len(places)
-        return cls(hashes) if few else cls(hashes, places)
+        return cls(hashes) if few else cls(hashes, snapshot, places)
 
     @property
     def rows(self) -> int:
@@ -56,10 +55,10 @@ class KnownLines:
 
     def look_over(self, block: bytes, dialect: Dialect, is_last: bool) -> tuple[Lines, Mask]:
         """See block.look_over: what is known is not looked at; and which lines those are."""
-        if not len(self.places) or not _is_whole(block, is_last):
+        if self.snapshot is None or not _is_whole(block, is_last):
             lines = look_over(block, dialect)
             return lines, np.zeros(len(lines), np.bool_)
-        lines = _split(block)
+        lines = split(block)
         here = self.places[self._passed : self._passed + len(lines)]
         known = here != NONE
         seen = look_over(joined(block, lines, ~known), dialect)
@@ -75,7 +74,7 @@ class KnownLines:
         self.found.append(((rows + line).astype(np.int32), self.places[self._passed + rows]))
         return len(rows)
 
-    def hashes_of(
+    def hashes_at(
         self, block: bytes, lines: int, rows: npt.NDArray[np.int64], plain: Mask, is_last: bool
     ) -> pa.Array:
         """The hashes of those of the block's `lines` on which `rows` stand.
@@ -101,33 +100,13 @@ def _is_whole(block: bytes, is_last: bool) -> bool:
 
 
 def _digests(path: Path, begin: int, end: int) -> Iterator[bytes]:
-    """The hashes of lines, some at a time: xxh3, as for all that is compared from night to night."""
+    """The hashes of lines, some at a time."""
     rest, left = b"", end - begin
     with path.open("rb") as stream:
         stream.seek(begin)
         while chunk := stream.read(min(_CHUNK_BYTES, left)):
             left -= len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
-            yield b"".join(map(xxhash.xxh3_128_digest, lines))
+            yield hashes_of(lines)
     if rest:
-        yield xxhash.xxh3_128_digest(rest)
-
-
-def _split(block: bytes) -> Lines:
-    """The lines of a block that end with line feeds; nothing is doubtful or empty yet."""
-    signs = np.frombuffer(block, np.uint8)
-    stops = np.flatnonzero(signs == _LF)
-    if not block.endswith(b"\n"):
-        stops = np.append(stops, len(block))
-    starts = np.concatenate(([0], stops[:-1] + 1))
-    nothing = np.zeros(len(stops), np.bool_)
-    return Lines(starts, _without_returns(signs, starts, stops), nothing, nothing.copy())
-
-
-def _without_returns(
-    signs: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """The ends of lines, before the carriage return that may stand there."""
-    returns = (stops > starts) & (signs[np.maximum(stops - 1, 0)] == _CR)
-    ends: npt.NDArray[np.int64] = stops - returns
-    return ends
+        yield hashes_of([rest])

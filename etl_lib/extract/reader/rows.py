@@ -164,7 +164,7 @@ class RowReader:
         used = len(block) if stop == len(lines) else int(lines.starts[stop])
         if self.known:
             self.rows_read += self.known.keep(np.flatnonzero(known & plain), line)
-            hashes = self.known.hashes_of(block, len(lines), rows.places, plain, is_last)
+            hashes = self.known.hashes_at(block, len(lines), rows.places, plain, is_last)
             table = table.append_column(LINE_HASH, hashes)
             self.known.passed(block, used)
         return table, used, stop

@@ -22,6 +22,7 @@ from etl_lib.extract.reader.header import find_table
 from etl_lib.extract.reader.known import KnownLines
 from etl_lib.extract.reader.rows import RowReader
 from etl_lib.manifest import LINE_HASH, KnownRows, Member, ReadTable, Snapshot
+from etl_lib.rules.facts import facts_at
 from etl_lib.rules.snapshots import HASH, Numbers, SnapshotRows
 from etl_lib.storage import Storage
 
@@ -120,8 +121,10 @@ def read_table(
     rows_key, rejects_key = f"extract/rows-{number}.parquet", f"extract/rejects-{number}.parquet"
     accepted = write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
     known = None
-    if snapshot and reader.known and reader.known.rows:
-        known = _keep_known(reader.known, snapshot, number, workspace, folder)
+    if snapshot and reader.known and reader.known.snapshot:
+        facts = facts_at(reader.known.snapshot, (places for _, places in reader.known.found))
+        key = _keep_known(reader.known, number, workspace, folder)
+        known = KnownRows(key=key, rows=reader.known.rows, snapshot=snapshot, facts=facts)
         accepted += known.rows
     _refuse_emptiness(reader, feed.allow_empty, opened.dialect, member.shown)
     assert reader.rows_read == accepted + reader.rows_rejected, (
@@ -147,17 +150,15 @@ def read_table(
     )
 
 
-def _keep_known(
-    known: KnownLines, snapshot: Snapshot, number: int, workspace: Storage, folder: Path
-) -> KnownRows:
-    """Put the lines that were not read where the later stages find them."""
+def _keep_known(known: KnownLines, number: int, workspace: Storage, folder: Path) -> str:
+    """Put the lines that were not read where the later stages find them, and say where."""
     key, path = f"extract/known-{number}.parquet", folder / f"{number}.known"
     schema = pa.schema([("_line", pa.int32()), ("place", pa.int32())])
     with pq.ParquetWriter(path, schema, compression="lz4", **_CHEAP) as writer:
         for columns in known.found:
             writer.write_table(pa.table([_int32(one) for one in columns], schema=schema))
     workspace.put_file(path, key)
-    return KnownRows(key=key, rows=known.rows, snapshot=snapshot)
+    return key
 
 
 def _int32(values: Numbers) -> pa.Int32Array:
