@@ -21,6 +21,7 @@ LINE_HASH = (
 )
 FACTS = "_facts"  # what validate counts of a row that it accepts, in canonical rows and snapshots
 ROW_THROUGH = "_through"  # in a snapshot: the row went through the load that wrote it
+ROW_FILTERED = "_filtered"  # in a snapshot: a line that a filter leaves out, no row of the entity
 
 
 def keys_key(run_id: str) -> str:
@@ -108,8 +109,9 @@ class Snapshot(Model):
 
     `key`: Parquet in the archive, in the order of the files: ROW_HASH (16 bytes, of the row's cells),
     LINE_HASH (of the line it stood on, null when another line may not be taken for it), FACTS (see
-    rules.facts), ROW_THROUGH, the entity's key, `_deleted` (the row says of itself that it is deleted),
-    fields that are needed of unchanged rows too, and hashes of values that no two rows should share.
+    rules.facts), ROW_THROUGH, ROW_FILTERED, the entity's key, `_deleted` (the row says of itself that it is
+    deleted), fields that are needed of unchanged rows too, and hashes of values that no two rows should
+    share. Of a row that a filter leaves out it has LINE_HASH and the key, where lines are known at all.
     `basis`: what else decides what becomes of such a row; under another one the snapshot says nothing.
     """
 
@@ -120,17 +122,33 @@ class Snapshot(Model):
     basis: str
 
 
+class KnownFill(Model):
+    """What is remembered of a table's known rows for one of the entities that it fills.
+
+    `rows_filtered`: so many a filter leaves out. `facts`: of how many of the others each of the facts is
+    true, see rules.facts.
+    """
+
+    entity: str
+    snapshot: Snapshot
+    rows_filtered: int
+    facts: tuple[int, ...]
+
+
 class KnownRows(Model):
     """Rows of a table that need not be read, since the last load had the same lines.
 
-    `key`: Parquet in the run's workspace: `_line` and `place` in the snapshot, both int32, by line.
-    `facts`: of how many rows each of the facts is true, see rules.facts.
+    `key`: Parquet in the run's workspace, by line: `_line`, and by the name of each entity that the feed
+    fills the row's place in that snapshot, all int32.
     """
 
     key: str
     rows: int
-    snapshot: Snapshot
-    facts: tuple[int, ...]
+    fills: tuple[KnownFill, ...]
+
+    def of(self, entity: str) -> KnownFill:
+        """What is remembered for the entity."""
+        return next(one for one in self.fills if one.entity == entity)
 
 
 class ReadTable(Model):

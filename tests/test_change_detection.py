@@ -56,6 +56,15 @@ fields:
   home_id: {type: id, description: Section., references: {entity: section, on_unknown: keep}}
   birth_date: {type: date, description: Day.}
 """,
+    "badge": """
+entity: badge
+description: What some people wear.
+delete_absent: true
+fields:
+  badge_id: {type: id, required: true, description: Key.}
+  person_id: {type: id, required: true, description: Person., references: {entity: person, on_unknown: reject}}
+  name: {type: text, required: true, description: Name.}
+""",
     "enrollment": """
 entity: enrollment
 description: An enrollment.
@@ -97,6 +106,10 @@ feeds:
         deleted_when: {{status: gone}}
         columns: {{person_id: id, username: login, given_name: {{from: given, blank: keep}}, home_id: home,
                   level: level}}
+      badge:
+        where: {{level: high}}
+        deleted_when: {{status: gone}}
+        columns: {{badge_id: login, person_id: id, name: given}}
   births:
     file: births.csv
     required: false
@@ -177,7 +190,8 @@ def _rows(feed: str, number: int, form: str) -> list[Row]:
         given = "" if form == "blank" else "Bo" if other else "Al"
         if form == "long":  # a line of the value looks like the row of another
             given = "\r\n".join(["Al", ",".join(_rows(feed, (number + 1) % 4, "plain")[0]), "Bo"])
-        level = "none" if form == "bad" else "high" if other else ""
+        given = "" if form == "nameless" else given  # no fault of the person, but of the badge
+        level = "none" if form == "bad" else "high" if other or form == "nameless" else ""
         home = {"moved": "S9", "whole": "12.0", "half": "12.5"}.get(form, f"S{number % 3}")
         row = (
             f"P{number}",
@@ -434,6 +448,7 @@ _FORMS = (
     "absent",
     "deleted",
     "bad",
+    "nameless",
     "blank",
     "moved",
     "twice",
@@ -551,6 +566,16 @@ HISTORIES = {
         ],
         "person_id = 'P0' AND given_name = 'Bo'",
     ),
+    "a_row_that_a_filter_lets_through_and_leaves_out_again_is_followed": (
+        [
+            LOAD,
+            edited(("people", 1, "other"), ("people", 2, "nameless")),
+            edited(("people", 3, "other")),
+            edited(("people", 3, "plain"), ("people", 0, "blank")),
+        ],
+        "person_id = 'P1' AND (SELECT count(*) FROM core.badge b "
+        "WHERE b.client_id = person.client_id AND deleted_at IS NULL) = 1",
+    ),
     "after_an_undo_everything_is_looked_at": (
         [LOAD, edited(("people", 1, "other")), Step("undo"), edited(("people", 2, "other"))],
         "given_name = 'Bo' AND person_id = 'P1'",
@@ -590,7 +615,7 @@ def test_a_snapshot_that_is_gone_or_damaged_only_costs_time(pairs: tuple[str, Pa
     pair.do(LOAD)
     with_it, without = pair.clients
     kept = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.parquet"))
-    assert len(kept) == 4
+    assert len(kept) == 5
     kept[0].unlink()
     for path in kept[1:]:
         path.write_bytes(path.read_bytes()[:-1] + b"?")
@@ -598,7 +623,7 @@ def test_a_snapshot_that_is_gone_or_damaged_only_costs_time(pairs: tuple[str, Pa
     assert said[0] == said[1]
     assert with_it.copied == without.copied
     after = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.parquet"))
-    assert len(after) == 4 and not set(after) & set(kept), "older snapshots go"
+    assert len(after) == 5 and not set(after) & set(kept), "older snapshots go"
 
 
 @pytest.mark.parametrize("stage", ["validate", "transform", "load"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from etl_lib.config.project import Fill, ResolvedMapping
@@ -19,7 +19,7 @@ from etl_lib.extract.reader.table import OpenedTable, open_member, read_table
 from etl_lib.extract.scratch import scratch
 from etl_lib.manifest import Extracted, Member, ReadTable, Snapshot
 from etl_lib.rules.lookups import Lookups
-from etl_lib.rules.snapshots import last_of, read_snapshot
+from etl_lib.rules.snapshots import SnapshotRows, last_of, read_snapshot
 from etl_lib.rules.unchanged import Headers, basis_of, is_known_by_line
 from etl_lib.run import Progress, Run
 
@@ -80,7 +80,7 @@ def read_whole(run: Run, extracted: Extracted) -> Extracted:
         for number, (member, table) in again.items():
             room = rooms.folder / f"{number}.utf8"
             opened = open_member(contents.paths[member.shown], member, resolved, room)
-            by_line = _ByLine(opened.by_line(None), table.line_form)
+            by_line = _ByLine(opened.by_line({}), table.line_form)
             tables[number] = _read(run, number, member, by_line, resolved, rooms.folder)
     return extracted.model_copy(update={"tables": tuple(tables)})
 
@@ -97,17 +97,20 @@ def _read(
 
     return read_table(
         by_line.opened, member, number, resolved, run.workspace, folder, progress,
-        by_line.form, by_line.snapshot,
+        by_line.form, by_line.snapshots,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _ByLine:
-    """A table to be read; `form`: how its lines are written, where a line says all about its row."""
+    """A table to be read; `form`: how its lines are written, where a line says all about its rows.
+
+    `snapshots`: by entity those in which lines may be known.
+    """
 
     opened: OpenedTable
     form: str = ""
-    snapshot: Snapshot | None = None
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
 
 
 def _by_line(
@@ -117,30 +120,31 @@ def _by_line(
     """The table without the lines that the last load had."""
     fills = [one for one in headers.resolved.fills() if one.feed_name == member.feed]
     if (
-        len(fills) != 1
+        not fills
         or opened.dialect.page_headers
         or fills[0].feed.format.footer
         or is_encrypted(member.file)  # to read it whole later, nobody has the key any more
-        or not is_known_by_line(run, headers, fills[0])
+        or not all(is_known_by_line(run, headers, fill) for fill in fills)
     ):
         return _ByLine(opened)
-    form = _form_of(opened, member, fills[0])
-    basis = basis_of(headers, fills[0], Lookups(run.client_id, {}))
-    last = last_of(snapshots, fills[0], basis)
-    rows = read_snapshot(run.archive, last, folder / "snapshot")
-    if rows is None or rows.form != form.encode():
-        return _ByLine(opened.by_line(None), form)
-    return _ByLine(opened.by_line(rows), form, last)
+    form = _form_of(opened, member, fills)
+    found: dict[str, Snapshot] = {}
+    read: dict[str, SnapshotRows] = {}
+    for fill in fills:
+        entity = fill.entity.entity
+        last = last_of(snapshots, fill, basis_of(headers, fill, Lookups(run.client_id, {})))
+        rows = read_snapshot(run.archive, last, folder / f"{entity}.snapshot")
+        if last is None or rows is None or rows.form != form.encode():
+            return _ByLine(opened.by_line({}), form)
+        found[entity], read[entity] = last, rows
+    return _ByLine(opened.by_line(read), form, found)
 
 
-def _form_of(opened: OpenedTable, member: Member, fill: Fill) -> str:
+def _form_of(opened: OpenedTable, member: Member, fills: Sequence[Fill]) -> str:
     """How the lines are written: the same line written in another way is another row."""
     one = opened.dialect
-    parts = {
-        name: member.parts[name]
-        for name in member.parts
-        if f"{{{name}}}" in fill.rules.source_columns
-    }
+    used = {column for fill in fills for column in fill.rules.source_columns}
+    parts = {name: value for name, value in member.parts.items() if f"{{{name}}}" in used}
     said = (
         opened.encoding, one.delimiter, one.quote, one.backslash, one.blank_after_delimiter, one.widths,
         one.header, one.header_line > 0, sorted(opened.wanted.items()), sorted(parts.items()),

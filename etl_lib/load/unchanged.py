@@ -22,6 +22,7 @@ from etl_lib.load.references import RejectedRow, must_meet
 from etl_lib.load.staging import Staged
 from etl_lib.load.tables import sql_type, table
 from etl_lib.manifest import (
+    ROW_FILTERED,
     ROW_THROUGH,
     Counts,
     Snapshot,
@@ -195,9 +196,9 @@ def _unchanged(
 ) -> Iterable[pa.Table]:
     """The rows of the snapshot that have not gone through."""
     with workspace.reading(transformed.snapshot_key) as stream:
-        for batch in batches(stream, [*columns, ROW_THROUGH]):
-            stayed = batch.filter(pc.invert(batch[ROW_THROUGH])).select(columns)
-            yield pa.Table.from_batches([stayed])
+        for batch in batches(stream, [*columns, ROW_THROUGH, ROW_FILTERED]):
+            stayed = batch.filter(pc.invert(pc.or_(batch[ROW_THROUGH], batch[ROW_FILTERED])))
+            yield pa.Table.from_batches([stayed.select(columns)])
 
 
 def _rows(

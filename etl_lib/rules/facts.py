@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from etl_lib.config.mapping import Expectation
 from etl_lib.config.project import Fill
-from etl_lib.manifest import FACTS
+from etl_lib.manifest import FACTS, ROW_FILTERED
 from etl_lib.rules.agreed import WHOLE_FILE, unexpected_rows
 from etl_lib.rules.prepare import PreparedRows
 from etl_lib.rules.snapshots import Numbers, SnapshotRows
@@ -52,24 +52,37 @@ def facts_of(prepared: PreparedRows, fill: Fill) -> pa.BinaryArray:
     return found.cast(pa.binary())
 
 
-def facts_at(snapshot: SnapshotRows, places: Iterable[Numbers]) -> tuple[int, ...]:
-    """Of the rows at these places of a snapshot, of how many each of the facts is true."""
+@dataclass(frozen=True)
+class FactsAt:
+    """Of so many rows, of how many each of the facts is true; nothing is said of no rows."""
+
+    rows: int
+    facts: tuple[int, ...]
+
+
+def facts_at(snapshot: SnapshotRows, places: Iterable[Numbers]) -> FactsAt:
+    """Of the rows at these places of a snapshot, but for those that a filter leaves out."""
     wanted = np.zeros(snapshot.rows, np.bool_)
     for some in places:
         wanted[some] = True
-    totals, at = np.zeros(0, np.int64), 0
-    for rows in snapshot.batches([FACTS]):
-        kinds = rows[FACTS].dictionary_encode()
-        here = kinds.indices.to_numpy()[wanted[at : at + rows.num_rows]]
+    totals, count, at = np.zeros(0, np.int64), 0, 0
+    for rows in snapshot.batches([FACTS, ROW_FILTERED]):
+        accepted = ~rows[ROW_FILTERED].to_numpy(zero_copy_only=False)
+        here = rows[FACTS].filter(pa.array(wanted[at : at + rows.num_rows] & accepted))
         at += rows.num_rows
+        if not len(here):
+            continue
+        kinds = here.dictionary_encode()
         packed = np.frombuffer(b"".join(kinds.dictionary.to_pylist()), np.uint8)
         bits = np.unpackbits(packed.reshape(len(kinds.dictionary), -1), axis=1).astype(np.int64)
-        totals = np.bincount(here, minlength=len(bits)) @ bits + (totals if len(totals) else 0)
-    return tuple(totals.tolist())
+        totals = np.bincount(kinds.indices.to_numpy()) @ bits + (totals if len(totals) else 0)
+        count += len(here)
+    return FactsAt(count, tuple(totals.tolist()))
 
 
 def counted(rows: int, facts: Sequence[int], fields: Sequence[str], fill: Fill) -> Counted:
     """What so many rows with these facts are; `fields`: of `PreparedRows.values`, in its order."""
     wishes = row_wishes_of(fill)
+    facts = facts if rows else [0] * (len(fields) + len(wishes))
     nulls = dict(zip(fields, facts, strict=False))
     return Counted(rows, nulls, tuple(facts[len(fields) : len(fields) + len(wishes)]))

@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_lib.config.project import Fill
-from etl_lib.manifest import FACTS, LINE_HASH, ROW_HASH, ROW_THROUGH, KnownRows, Snapshot
+from etl_lib.manifest import (
+    FACTS,
+    LINE_HASH,
+    ROW_FILTERED,
+    ROW_HASH,
+    ROW_THROUGH,
+    KnownRows,
+    Snapshot,
+)
 from etl_lib.parquet import batches
 from etl_lib.rules.repeats import halves
 from etl_lib.storage import Storage, sha256_of
@@ -80,11 +88,13 @@ def read_snapshot(
     return SnapshotRows(path)
 
 
-def known_places(workspace: Storage, known: KnownRows) -> Iterator[tuple[Numbers, Numbers]]:
-    """The lines of rows that were not read, ascending, and where each row stands in its snapshot; in parts."""
+def known_places(
+    workspace: Storage, known: KnownRows, entity: str
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """The lines of rows that were not read, ascending, and where each stands in the entity's snapshot; in parts."""
     with workspace.reading(known.key) as stream:
-        for batch in batches(stream):
-            yield batch["_line"].to_numpy(), batch["place"].to_numpy()
+        for batch in batches(stream, ["_line", entity]):
+            yield batch["_line"].to_numpy(), batch[entity].to_numpy()
 
 
 def value_hash(name: str) -> str:
@@ -100,7 +110,7 @@ def snapshot_schema(
     fields += [pa.field(value_hash(n), pa.uint64()) for n in warned if n in canonical.names]
     ours = [
         pa.field(ROW_HASH, HASH), pa.field(LINE_HASH, HASH), pa.field(FACTS, pa.binary()),
-        pa.field(ROW_THROUGH, pa.bool_()),
+        pa.field(ROW_THROUGH, pa.bool_()), pa.field(ROW_FILTERED, pa.bool_()),
     ]  # fmt: skip
     return pa.schema([*ours, *fields])
 

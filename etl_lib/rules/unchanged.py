@@ -4,7 +4,8 @@ A row of a fill is left out of casting, COPY and MERGE when it was loaded by the
 nothing that decides what becomes of it is another: not its own cells, not what `basis_of` holds. What
 would take more than that to know is not compared at all (`is_compared`): the whole delivery then goes
 through, as with change detection switched off. Where a row stands on one line and hangs on nothing else
-(`is_known_by_line`), a line that the last load had too need not even be read.
+(`is_known_by_line`), a line that the last load had too need not even be read, if that holds of all that the
+feed fills.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def is_compared(run: Run, headers: Headers, fill: Fill) -> bool:
 def is_known_by_line(run: Run, headers: Headers, fill: Fill) -> bool:
     """Whether a line of the feed's file says all about the fill's row: the same line is then the same row.
 
-    Not when the feed fills several entities, or comes in several tables; when its rows take something out
-    of another feed, or another one out of them.
+    Not when the feed comes in several tables; when its rows take something out of another feed, or another
+    one out of them.
     """
     mapping = headers.resolved.mapping
     asked = {
@@ -85,7 +86,6 @@ def is_known_by_line(run: Run, headers: Headers, fill: Fill) -> bool:
     }
     return (
         is_compared(run, headers, fill)
-        and len(fill.feed.entities) == 1
         and len(headers.columns_of(fill.feed_name)) == 1
         and fill.feed.renames is None
         and fill.feed_name not in asked

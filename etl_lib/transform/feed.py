@@ -56,7 +56,7 @@ from etl_lib.transform.duplicates import row_hashes, settle
 from etl_lib.transform.hook import call_hook
 from etl_lib.transform.keys import KeysOfDelivery, kept_keys
 from etl_lib.transform.memory import give_back
-from etl_lib.transform.remember import ToRemember
+from etl_lib.transform.remember import ToRemember, filtered_schema
 from etl_lib.transform.unchanged import RowsBefore
 
 REJECT_SCHEMA = pa.schema(
@@ -124,7 +124,6 @@ class _FillWork:
     done: int
     whole: Sequence[ReadTable] = ()
     rejects: list[pa.Table] = field(default_factory=list)
-    filtered: list[tuple[pa.StringArray, str, pa.Int64Array]] = field(default_factory=list)
     before: RowsBefore | None = None
     basis: str = ""
     carried: tuple[str, ...] = ()
@@ -141,11 +140,12 @@ class _FillWork:
         rows = read_snapshot(self.run.archive, last, path, schema)
         columns = compared_columns(headers, self.fill)
         self.before = RowsBefore(columns, rows, last.key if last and rows else "")
+        entity = self.fill.entity.entity
         known = self.tables[0].known  # which only a feed of one table has
-        if known and known.snapshot.key != self.before.base_key:
+        if known and known.of(entity).snapshot.key != self.before.base_key:
             raise RowsMoved
         if known:
-            self.before.take_known(self.run.workspace, self.tables[0], known)
+            self.before.take_known(self.run.workspace, self.tables[0], entity)
         else:
             self.before.look(self.run.workspace, self.tables, self._rejected_lines())
 
@@ -158,15 +158,15 @@ class _FillWork:
         )
         schema = self._schema()
         with scratch_folder() as scratch:
-            path = scratch / "rows.parquet"
-            rows_in = self._write_canonical(path, schema)
+            path, filtered = scratch / "rows.parquet", scratch / "filtered.parquet"
+            rows_in = self._write_canonical(path, filtered, schema)
             give_back()
             if self.whole:
                 self._give_way(path)
             repeated = self._settle(path, schema)
             give_back()
             same = self.before.unchanged if self.before else 0
-            shared, snapshot_key = self._remember(path, schema, scratch / "snapshot")
+            shared, snapshot_key = self._remember(path, filtered, schema, scratch / "snapshot")
             rows_out = pq.ParquetFile(path).metadata.num_rows
             self.run.workspace.put_file(path, rows_key)
             rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects])
@@ -194,34 +194,44 @@ class _FillWork:
             has_unreadable_key=self._has_unreadable_key(rejects),
         )
 
-    def _write_canonical(self, path: Path, schema: pa.Schema) -> int:
-        """All rows that go through, cast; gives how many accepted rows they were made from."""
+    def _write_canonical(self, path: Path, filtered: Path, schema: pa.Schema) -> int:
+        """All rows that go through, cast; gives how many accepted rows they were made from.
+
+        Into `filtered` go those that a filter leaves out.
+        """
         if self.before:
             for name, kind in ((ROW_HASH, HASH), (LINE_HASH, HASH), (FACTS, pa.binary())):
                 schema = schema.append(pa.field(name, kind))
         while True:
             rows_in = 0
             self.rejects.clear()
-            self.filtered.clear()
-            with pq.ParquetWriter(path, schema, compression="lz4") as writer:
-                for canonical, rows in self._canonical(schema):
-                    rows_in += rows
-                    writer.write_table(canonical)
+            out = filtered_schema(self.fill.entity.key)
+            with (
+                pq.ParquetWriter(path, schema, compression="lz4") as writer,
+                pq.ParquetWriter(filtered, out, compression="lz4") as left_out,
+            ):
+                for prepared, hashes, table, accepted in self._prepared():
+                    if not pc.all(prepared.kept).as_py():
+                        left_out.write_table(self._filtered(prepared, hashes, table.shown, out))
+                    if rows := pc.sum(accepted).as_py():
+                        rows_in += rows
+                        canonical = self._cast(prepared, accepted, table.shown, schema, hashes)
+                        writer.write_table(canonical)
+                    so_far = Progress("transform", self.fill.name, self.done + rows_in, self.total)
+                    self.run.progress(so_far)
             if not (self.before and self.before.make_way(self.fill.entity.key, path)):
                 return rows_in
 
     def _remember(
-        self, path: Path, schema: pa.Schema, snapshot: Path
+        self, path: Path, filtered: Path, schema: pa.Schema, snapshot: Path
     ) -> tuple[dict[str, int], str]:
         """See transform.remember; gives, beside that, what manifest.TransformedFill calls `snapshot_key`."""
-        for keys, shown, lines in self.filtered:
-            self.keys.add(self.fill, keys, shown, lines, "filtered")
         wanted = self._snapshot_schema(schema)
         form = "" if self.judged.may_be_mixed else self.tables[0].line_form
         kept = ToRemember(
             self.run.workspace, self.fill, self.tables, self.keys, self.before, wanted, form
         )
-        shared = kept.write(path, snapshot)
+        shared = kept.write(path, filtered, snapshot)
         if not self.before:
             return shared, ""
         snapshot_key = f"transform/snapshot-{self.fill.name}.parquet"
@@ -263,10 +273,10 @@ class _FillWork:
             keys = pq.read_table(stream, columns=["key"])["key"]
         return bool(keys.null_count or rejects["key"].null_count)
 
-    def _canonical(self, schema: pa.Schema) -> Iterator[tuple[pa.Table, int]]:
-        """Canonical tables, and how many accepted rows each was made from."""
+    def _prepared(self) -> Iterator[tuple[PreparedRows, dict[str, pa.Array], ReadTable, pa.BooleanArray]]:  # fmt: skip
+        """The rows that go through, some at a time: with their hashes, their table, and which are accepted."""
         rejected = self._rejected_lines()
-        rows = at = 0
+        at = 0
         for table in self.tables:
             bad_lines = rejected.get(table.shown)
             with self.run.workspace.reading(table.rows_key) as stream:
@@ -276,34 +286,25 @@ class _FillWork:
                         batch = batch.filter(self.before.changed(begin, at))
                     if not batch.num_rows:
                         continue
-                    kept = {ROW_HASH: self.before.hashed(batch)} if self.before else {}
+                    hashes = {ROW_HASH: self.before.hashed(batch)} if self.before else {}
                     if table.line_form:
-                        kept[LINE_HASH] = batch[LINE_HASH]
+                        hashes[LINE_HASH] = batch[LINE_HASH]
                     prepared = prepare(pa.Table.from_batches([batch]), self.fill, self.lookups)
-                    keep = prepared.kept
-                    self._filtered(prepared, bad_lines, table.shown)
+                    accepted = prepared.kept
                     if bad_lines is not None:
-                        keep = pc.and_(
-                            keep, pc.invert(pc.is_in(prepared.lines, value_set=bad_lines))
-                        )
-                    count = pc.sum(keep).as_py() or 0
-                    rows += count
-                    if count:
-                        yield self._cast(prepared, keep, table.shown, schema, kept), count
-                    self.run.progress(
-                        Progress("transform", self.fill.name, self.done + rows, self.total)
-                    )
+                        bad = pc.is_in(prepared.lines, value_set=bad_lines)
+                        accepted = pc.and_not(accepted, bad)
+                    yield prepared, hashes, table, accepted
 
     def _filtered(
-        self, prepared: PreparedRows, bad_lines: pa.Int64Array | None, shown: str
-    ) -> None:
+        self, prepared: PreparedRows, hashes: Mapping[str, pa.Array], shown: str, schema: pa.Schema
+    ) -> pa.Table:
+        """The rows that a filter leaves out, of which validate has rejected none."""
         out = pc.invert(prepared.kept)
-        if not pc.any(out).as_py():
-            return
-        if bad_lines is not None:
-            out = pc.and_(out, pc.invert(pc.is_in(prepared.lines, value_set=bad_lines)))
-        keys = prepared.values[self.fill.entity.key].filter(out)
-        self.filtered.append((keys, shown, prepared.lines.filter(out)))
+        keys, lines = prepared.values[self.fill.entity.key].filter(out), prepared.lines.filter(out)
+        of_lines = hashes.get(LINE_HASH, pa.nulls(len(out), HASH)).filter(out)
+        files = pa.repeat(pa.scalar(shown), len(keys))
+        return pa.table([keys, files, lines, of_lines], schema=schema)
 
     def _rejected_lines(self) -> dict[str, pa.Int64Array]:
         """Lines that validate rejected, by file."""

@@ -38,6 +38,11 @@ class KeysOfDelivery:
         files = rows["_file"].dictionary_encode()
         self._write(fill, rows[fill.entity.key], files, rows["_line"], outcome)
 
+    def add_filtered(self, fill: Fill, rows: pa.RecordBatch) -> None:
+        """Rows that a filter leaves out."""
+        files, outcome = rows["_file"].dictionary_encode(), _same("filtered", rows.num_rows)
+        self._write(fill, rows[fill.entity.key], files, rows["_line"], outcome)
+
     def _write(
         self, fill: Fill, keys: pa.StringArray, files: pa.Array, lines: pa.Int64Array, outcome: pa.Array
     ) -> None:  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +14,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_lib.config.project import Fill
-from etl_lib.manifest import FACTS, LINE_HASH, ROW_THROUGH, ReadTable
+from etl_lib.manifest import FACTS, LINE_HASH, ROW_FILTERED, ROW_THROUGH, ReadTable
 from etl_lib.parquet import batches
 from etl_lib.rules.repeats import repeated, short_hashes
 from etl_lib.rules.snapshots import FORM, HASH, Numbers, value_hash
 from etl_lib.storage import Storage
 from etl_lib.transform.keys import KeysOfDelivery
 from etl_lib.transform.unchanged import RowsBefore, in_order
+
+
+def filtered_schema(key: str) -> pa.Schema:
+    """Of rows that a filter leaves out: the entity's key, where they stand, and their lines' hashes."""
+    columns = [(key, pa.string()), ("_file", pa.string()), ("_line", pa.int64()), (LINE_HASH, HASH)]
+    return pa.schema(columns)
 
 
 @dataclass
@@ -42,11 +48,12 @@ class ToRemember:
         default_factory=dict
     )  # hashes of values
 
-    def write(self, canonical: Path, snapshot: Path) -> dict[str, int]:
+    def write(self, canonical: Path, filtered: Path, snapshot: Path) -> dict[str, int]:
         """Keep the keys of all rows, and write the snapshot of a fill that is compared.
 
-        `canonical`: the rows that go through. Gives by field of `unique_warn` how many rows have a value
-        that another has too, in any case; fields without such rows are left out.
+        `canonical`: the rows that go through; `filtered`: see `filtered_schema`. Gives by field of
+        `unique_warn` how many rows have a value that another has too, in any case; fields without such rows
+        are left out.
         """
         there = set(pq.read_schema(canonical).names)
         warned = self.fill.entity.unique_warn
@@ -55,7 +62,8 @@ class ToRemember:
         with pq.ParquetWriter(
             snapshot, schema, compression="lz4", use_dictionary=[FACTS], write_statistics=False
         ) as writer:  # fmt: skip
-            for rows in in_order(self._stayed(), self._gone_through(canonical)):
+            read = in_order(self._gone_through(canonical), self._filtered(filtered))
+            for rows, _ in in_order(self._stayed(), read):
                 writer.write_table(rows)
         if self.before:
             self.before.forget()
@@ -80,14 +88,15 @@ class ToRemember:
                 if hashes:
                     place = rows.column_names.index(LINE_HASH)
                     rows = rows.set_column(place, LINE_HASH, hashes.take(numbers))
-                yield self._marked(rows, through=False), numbers
+                yield self._marked(rows, {ROW_THROUGH: False}), numbers
 
     def _keep_keys(self, table: ReadTable, rows: pa.Table, numbers: Numbers) -> None:
         """The keys of unchanged rows of one table."""
         assert self.before is not None
         lines = pa.array(self.before.lines[numbers], pa.int64())
-        for deleted, outcome in ((True, "deleted"), (False, "sent")):
-            which = pc.equal(rows["_deleted"], deleted).combine_chunks()
+        said = rows["_deleted"].combine_chunks()  # null: of a row that a filter leaves out
+        outcomes = {"deleted": said, "sent": pc.invert(said), "filtered": pc.is_null(said)}
+        for outcome, which in outcomes.items():
             keys = rows[self.fill.entity.key].filter(which)
             self.keys.add(self.fill, keys, table.shown, lines.filter(which), outcome)
 
@@ -102,7 +111,16 @@ class ToRemember:
             self._add_values(rows)
             if self.before:
                 numbers = self.before.numbers(self.tables, batch["_file"], batch["_line"])
-                yield self._marked(rows, through=True), numbers
+                yield self._marked(rows, {ROW_THROUGH: True, ROW_FILTERED: False}), numbers
+
+    def _filtered(self, filtered: Path) -> Iterator[tuple[pa.Table, Numbers]]:
+        """The rows that a filter leaves out, if their lines may be known next time, with their numbers."""
+        for batch in batches(filtered):
+            self.keys.add_filtered(self.fill, batch)
+            if self.before and self.form:
+                numbers = self.before.numbers(self.tables, batch["_file"], batch["_line"])
+                rows = pa.Table.from_batches([batch])
+                yield self._marked(rows, {ROW_THROUGH: True, ROW_FILTERED: True}), numbers
 
     def _with_value_hashes(self, batch: pa.RecordBatch) -> pa.Table:
         """Those of values of rows that are not deleted."""
@@ -112,11 +130,15 @@ class ToRemember:
             rows = rows.append_column(value_hash(name), short_hashes(pc.utf8_lower(values)))
         return rows
 
-    def _marked(self, rows: pa.Table, through: bool) -> pa.Table:
-        names = self.wanted.names
-        marks = pa.repeat(pa.scalar(through), rows.num_rows)
-        columns = [marks if name == ROW_THROUGH else rows[name] for name in names]
-        return pa.table(columns, names=names).cast(self.wanted)
+    def _marked(self, rows: pa.Table, marks: Mapping[str, bool]) -> pa.Table:
+        """As the snapshot has them; null where the rows have no such column."""
+        there = {name: pa.repeat(pa.scalar(mark), rows.num_rows) for name, mark in marks.items()}
+        there = {**{name: rows[name] for name in rows.column_names}, **there}
+        columns = [
+            there[one.name].cast(one.type) if one.name in there else pa.nulls(rows.num_rows, one.type)
+            for one in self.wanted
+        ]  # fmt: skip
+        return pa.table(columns, schema=self.wanted)
 
     def _add_values(self, rows: pa.Table) -> None:
         for name, hashes in self._shared.items():

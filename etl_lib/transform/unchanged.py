@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from etl_lib.errors import RowsMoved
-from etl_lib.manifest import KnownRows, ReadTable
+from etl_lib.manifest import ROW_FILTERED, ReadTable
 from etl_lib.parquet import BATCH_ROWS, batches
 from etl_lib.rules.repeats import digests, halves
 from etl_lib.rules.snapshots import (
@@ -38,8 +38,8 @@ class RowsBefore:
 
     `lines` and `places` hold one number for each row of the fill's tables, in their order: `places` is
     where the row stands in the snapshot, or NONE for a row that must go through. `read`: of the rows that
-    extract has read, which of all they are; None when it has read them all. All are empty when there is
-    no snapshot.
+    extract has read, which of all they are; None when it has read them all. `filtered`: how many of those
+    that it has not read are left out by a filter. All are empty when there is no snapshot.
     """
 
     columns: tuple[str, ...]
@@ -48,15 +48,18 @@ class RowsBefore:
     lines: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
     places: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
     read: Numbers | None = None
+    filtered: int = 0
 
-    def take_known(self, workspace: Storage, table: ReadTable, known: KnownRows) -> None:
+    def take_known(self, workspace: Storage, table: ReadTable, entity: str) -> None:
         """Rows that extract has not read stay; all those that it has read go through."""
+        assert table.known
+        self.filtered = table.known.of(entity).rows_filtered
         with workspace.reading(table.rows_key) as stream:
             read = pq.read_table(stream, columns=["_line"])["_line"].to_numpy().astype(np.int32)
         self.lines = np.zeros(table.rows_accepted, np.int32)
         self.places = np.full(table.rows_accepted, NONE, np.int32)
         at = 0
-        for lines, places in known_places(workspace, known):
+        for lines, places in known_places(workspace, table.known, entity):
             rows = np.arange(at, at + len(lines)) + np.searchsorted(read, lines)
             self.lines[rows], self.places[rows] = lines, places
             at += len(lines)
@@ -97,7 +100,7 @@ class RowsBefore:
     @property
     def unchanged(self) -> int:
         """How many rows need not go through."""
-        return int((self.places != NONE).sum())
+        return int((self.places != NONE).sum()) - self.filtered
 
     def forget(self) -> None:
         """Nobody asks for the rows any more."""
@@ -123,10 +126,11 @@ class RowsBefore:
         keys = pq.read_table(path, columns=[key])[key].combine_chunks()
         again = np.concatenate(
             [
-                pc.is_in(batch[key], value_set=keys).to_numpy(zero_copy_only=False)
-                for batch in self.snapshot.batches([key])
+                pc.and_not(pc.is_in(batch[key], value_set=keys), batch[ROW_FILTERED])
+                .to_numpy(zero_copy_only=False)
+                for batch in self.snapshot.batches([key, ROW_FILTERED])
             ]
-        )
+        )  # fmt: skip
         if not again.any():
             return 0
         give_way = np.flatnonzero((self.places != NONE) & again[self.places])
@@ -174,10 +178,12 @@ class RowsBefore:
     def numbers(
         self, tables: Sequence[ReadTable], files: pa.StringArray, lines: pa.Int64Array
     ) -> Numbers:
-        """Which rows of the fill's tables stand on these lines of these files."""
+        """Which rows of the fill's tables stand on these lines of these files; with no snapshot, the lines."""
+        if not len(self.lines):
+            return np.asarray(lines, np.int32)
         found = np.zeros(len(lines), np.int32)
         begin = 0
-        for table in tables if len(self.lines) else ():
+        for table in tables:
             end = begin + table.rows_accepted
             here = pc.equal(files, table.shown).to_numpy(zero_copy_only=False)
             wanted = lines.to_numpy()[here].astype(np.int32)
@@ -188,7 +194,7 @@ class RowsBefore:
 
 def in_order(
     one: Iterator[tuple[pa.Table, Numbers]], other: Iterator[tuple[pa.Table, Numbers]]
-) -> Iterator[pa.Table]:
+) -> Iterator[tuple[pa.Table, Numbers]]:
     """Two streams of rows with their numbers, each ascending, as one: the next load finds rows where they stood."""
     rest = next(other, None)
     for rows, numbers in one:
@@ -201,7 +207,12 @@ def in_order(
                 rest = (rest[0].slice(cut), rest[1][cut:])
                 break
             rest = next(other, None)
-        yield pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(places))))
+        if len(parts) > 1:
+            together = np.concatenate(places)
+            order = np.argsort(together)
+            yield pa.concat_tables(parts).take(pa.array(order)), together[order]
+        else:
+            yield rows, numbers
     while rest:
-        yield rest[0]
+        yield rest
         rest = next(other, None)

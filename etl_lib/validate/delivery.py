@@ -187,9 +187,12 @@ class _FillPass:
             # every expectation is judged, be there rows that were read or not
             self._judge_batch(rows, checks_for(self.fill, set(table.columns)), table.shown)
             fields = list(prepare(rows, self.fill, self.lookups).values)
-            known = counted(table.known.rows, table.known.facts, fields, self.fill)
+            remembered = table.known.of(self.fill.entity.entity)
+            accepted = table.known.rows - remembered.rows_filtered
+            known = counted(accepted, remembered.facts, fields, self.fill)
             self.known += known.rows
             self.accepted += known.rows
+            self.filtered += remembered.rows_filtered
             self._tally_known(known)
 
     def _tally_known(self, known: Counted) -> None:

@@ -76,7 +76,8 @@ def test_two_streams_of_rows_become_one_in_the_order_of_the_file(
 
     together = [
         number
-        for rows in in_order(stream(True, one_part), stream(False, other_part))
-        for number in rows["number"].to_pylist()
+        for rows, numbers in in_order(stream(True, one_part), stream(False, other_part))
+        for number, beside in zip(rows["number"].to_pylist(), numbers, strict=True)
+        if number == beside
     ]
     assert together == list(range(len(is_one)))

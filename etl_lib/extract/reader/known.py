@@ -7,7 +7,7 @@ stands, is said by its hash being in the snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,27 +26,31 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 
 @dataclass
 class KnownLines:
-    """The lines of a file from the first row on: their hashes, and where each stands in the snapshot.
+    """The lines of a file from the first row on: their hashes, and where each stands in the snapshots.
 
-    `snapshot` is None, and `places` empty, when nothing is known. As the reader goes on, `found` gathers the
-    lines that were not read: their numbers in the file, and their places.
+    `snapshots`: of every entity that the feed fills, by its name; none when nothing is known. `places`: for each
+    of them, in their order, one number a line. A line is known when it is in all of them. As the reader goes
+    on, `found` gathers the lines that were not read: their numbers in the file, and their places.
     """
 
     hashes: bytes
-    snapshot: SnapshotRows | None = None
-    places: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
+    snapshots: Mapping[str, SnapshotRows] = field(default_factory=dict)
+    places: Numbers = field(default_factory=lambda: np.zeros((0, 0), np.int32))
     found: list[tuple[Numbers, Numbers]] = field(default_factory=list)
     _passed: int = 0  # lines of the blocks before
 
     @classmethod
-    def of(cls, path: Path, begin: int, end: int, snapshot: SnapshotRows | None) -> KnownLines:
+    def of(
+        cls, path: Path, begin: int, end: int, snapshots: Mapping[str, SnapshotRows]
+    ) -> KnownLines:
         """Of the bytes from `begin` to `end`; of little use, and so left, when most lines are new."""
         hashes = b"".join(_digests(path, begin, end))
-        if snapshot is None:
+        if not snapshots:
             return cls(hashes)
-        places = places_of(halves(hashes), snapshot, LINE_HASH)
-        few = 2 * np.count_nonzero(places != NONE) < len(places)
-        return cls(hashes) if few else cls(hashes, snapshot, places)
+        ours = halves(hashes)
+        places = np.stack([places_of(ours, one, LINE_HASH) for one in snapshots.values()])
+        few = 2 * np.count_nonzero(_in_all(places)) < len(ours)
+        return cls(hashes) if few else cls(hashes, snapshots, places)
 
     @property
     def rows(self) -> int:
@@ -55,12 +59,11 @@ class KnownLines:
 
     def look_over(self, block: bytes, dialect: Dialect, is_last: bool) -> tuple[Lines, Mask]:
         """See block.look_over: what is known is not looked at; and which lines those are."""
-        if self.snapshot is None or not _is_whole(block, is_last):
+        if not self.snapshots or not _is_whole(block, is_last):
             lines = look_over(block, dialect)
             return lines, np.zeros(len(lines), np.bool_)
         lines = split(block)
-        here = self.places[self._passed : self._passed + len(lines)]
-        known = here != NONE
+        known = _in_all(self.places[:, self._passed : self._passed + len(lines)])
         seen = look_over(joined(block, lines, ~known), dialect)
         if len(seen) != len(lines) - np.count_nonzero(known):  # lines that end in another way too
             lines = look_over(block, dialect)
@@ -71,7 +74,8 @@ class KnownLines:
 
     def keep(self, rows: npt.NDArray[np.int64], line: int) -> int:
         """Lines of the block that are not read, how many; `line`: the number of its first."""
-        self.found.append(((rows + line).astype(np.int32), self.places[self._passed + rows]))
+        places = self.places.take(self._passed + rows, axis=1)
+        self.found.append(((rows + line).astype(np.int32), places))
         return len(rows)
 
     def hashes_at(
@@ -92,6 +96,12 @@ class KnownLines:
     def passed(self, block: bytes, used: int) -> None:
         """So many bytes of the block are done with."""
         self._passed += block.count(b"\n", 0, used)
+
+
+def _in_all(places: Numbers) -> Mask:
+    """Which lines stand in every snapshot."""
+    found: Mask = (places != NONE).all(axis=0)
+    return found
 
 
 def _is_whole(block: bytes, is_last: bool) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from etl_lib.extract.reader.encoding import is_utf8_instead, open_text
 from etl_lib.extract.reader.header import find_table
 from etl_lib.extract.reader.known import KnownLines
 from etl_lib.extract.reader.rows import RowReader
-from etl_lib.manifest import LINE_HASH, KnownRows, Member, ReadTable, Snapshot
+from etl_lib.manifest import LINE_HASH, KnownFill, KnownRows, Member, ReadTable, Snapshot
 from etl_lib.rules.facts import facts_at
 from etl_lib.rules.snapshots import HASH, Numbers, SnapshotRows
 from etl_lib.storage import Storage
@@ -51,11 +52,11 @@ class OpenedTable:
         """See manifest.ReadTable, of a file whose name has these parts."""
         return (*self.wanted.values(), *(f"{{{part}}}" for part in parts))
 
-    def by_line(self, snapshot: SnapshotRows | None) -> OpenedTable:
-        """The same, to be read without the lines that stand in the snapshot."""
+    def by_line(self, snapshots: Mapping[str, SnapshotRows]) -> OpenedTable:
+        """The same, to be read without the lines that stand in all of the snapshots, if there are any."""
         reader = self.reader
         begin, end = reader.dialect.rows_begin_at, reader.ends_at
-        known = KnownLines.of(reader.path, begin, end, snapshot)
+        known = KnownLines.of(reader.path, begin, end, snapshots)
         return replace(self, reader=replace(reader, known=known))
 
     def refuse_second_table(self, shown: str) -> None:
@@ -109,11 +110,12 @@ def open_member(
 
 def read_table(
     opened: OpenedTable, member: Member, number: int, resolved: ResolvedMapping, workspace: Storage,
-    folder: Path, progress: Callable[[int], None], form: str = "", snapshot: Snapshot | None = None,
+    folder: Path, progress: Callable[[int], None], form: str = "",
+    snapshots: Mapping[str, Snapshot] = MappingProxyType({}),
 ) -> ReadTable:  # fmt: skip
     """One pass over a table's bytes: accepted rows and rejected lines to the workspace.
 
-    `form`, `snapshot`: of a table that was opened `by_line`; see manifest. Raises AskTheSchool for a file
+    `form`, `snapshots`: of a table that was opened `by_line`; see manifest. Raises AskTheSchool for a file
     without rows or with a second table. `folder` is for scratch files.
     """
     feed = resolved.mapping.feeds[member.feed]
@@ -121,10 +123,11 @@ def read_table(
     rows_key, rejects_key = f"extract/rows-{number}.parquet", f"extract/rejects-{number}.parquet"
     accepted = write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
     known = None
-    if snapshot and reader.known and reader.known.snapshot:
-        facts = facts_at(reader.known.snapshot, (places for _, places in reader.known.found))
-        key = _keep_known(reader.known, number, workspace, folder)
-        known = KnownRows(key=key, rows=reader.known.rows, snapshot=snapshot, facts=facts)
+    if reader.known and reader.known.snapshots:
+        key = f"extract/known-{number}.parquet"
+        workspace.put_file(_written(reader.known, folder / f"{number}.known"), key)
+        fills = tuple(_known_fills(reader.known, snapshots))
+        known = KnownRows(key=key, rows=reader.known.rows, fills=fills)
         accepted += known.rows
     _refuse_emptiness(reader, feed.allow_empty, opened.dialect, member.shown)
     assert reader.rows_read == accepted + reader.rows_rejected, (
@@ -150,15 +153,22 @@ def read_table(
     )
 
 
-def _keep_known(known: KnownLines, number: int, workspace: Storage, folder: Path) -> str:
-    """Put the lines that were not read where the later stages find them, and say where."""
-    key, path = f"extract/known-{number}.parquet", folder / f"{number}.known"
-    schema = pa.schema([("_line", pa.int32()), ("place", pa.int32())])
+def _known_fills(known: KnownLines, snapshots: Mapping[str, Snapshot]) -> Iterator[KnownFill]:
+    """What is remembered of the lines that were not read, by entity."""
+    for at, (entity, rows) in enumerate(known.snapshots.items()):
+        found = facts_at(rows, (places[at] for _, places in known.found))
+        yield KnownFill(entity=entity, snapshot=snapshots[entity], rows_filtered=known.rows - found.rows,
+                        facts=found.facts)  # fmt: skip
+
+
+def _written(known: KnownLines, path: Path) -> Path:
+    """The lines that were not read as manifest.KnownRows says."""
+    schema = pa.schema([(name, pa.int32()) for name in ("_line", *known.snapshots)])
     with pq.ParquetWriter(path, schema, compression="lz4", **_CHEAP) as writer:
-        for columns in known.found:
-            writer.write_table(pa.table([_int32(one) for one in columns], schema=schema))
-    workspace.put_file(path, key)
-    return key
+        for lines, places in known.found:
+            columns = [_int32(one) for one in (lines, *places)]
+            writer.write_table(pa.table(columns, schema=schema))
+    return path
 
 
 def _int32(values: Numbers) -> pa.Int32Array:

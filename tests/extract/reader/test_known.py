@@ -81,7 +81,8 @@ def with_known(table: OpenedTable, snapshot: SnapshotRows) -> tuple[list[dict[st
     unread = [
         {"_line": int(line), **before[place]}
         for lines, places in table.reader.known.found
-        for line, place in zip(lines, places, strict=True)
+        if len(lines)
+        for line, place in zip(lines, places[0], strict=True)
     ]
     return rows + unread, len(unread)
 
@@ -106,8 +107,8 @@ def test_a_file_read_without_its_known_lines_says_the_same(
         before, whole, part = opened(first), opened(second), opened(second)
     except EtlError:
         return
-    snapshot = snapshot_of(read(before.by_line(None)), folder / "snapshot")
-    part = part.by_line(snapshot)
+    snapshot = snapshot_of(read(before.by_line({})), folder / "snapshot")
+    part = part.by_line({"one": snapshot})
     rows, _ = with_known(part, snapshot)
     assert told(part, rows) == told(whole, read(whole))
 
@@ -119,18 +120,35 @@ def test_only_new_lines_are_read(tmp_path: Path) -> None:
     lines[7:9] = ["7,Another,note", "new,Name,note"]
     lines.insert(20, '"x","Ana\nBo",note')
     second.write_text("\n".join([HEADER, *lines]) + "\n")
-    snapshot = snapshot_of(read(opened(first).by_line(None)), tmp_path / "snapshot")
-    part = opened(second).by_line(snapshot)
+    snapshot = snapshot_of(read(opened(first).by_line({})), tmp_path / "snapshot")
+    part = opened(second).by_line({"one": snapshot})
     rows, unread = with_known(part, snapshot)
     assert (len(rows), unread) == (51, 48)
+
+
+def test_a_line_that_one_of_the_snapshots_does_not_have_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text("\n".join([HEADER, *(f"{n},Name {n},note" for n in range(50))]) + "\n")
+    rows = read(opened(path).by_line({}))
+    one = snapshot_of([row for row in rows if row["Id"] != "7"], tmp_path / "one")
+    other = snapshot_of([row for row in reversed(rows) if row["Id"] != "9"], tmp_path / "other")
+    table = opened(path).by_line({"one": one, "other": other})
+    assert [row["Id"] for row in read(table)] == ["7", "9"]
+    assert table.reader.known
+    found = table.reader.known.found
+    for at, snapshot in enumerate((one, other)):
+        ids = pq.read_table(snapshot.path)["Id"].to_pylist()
+        assert [ids[place] for _, places in found for place in places[at]] == [
+            str(n) for n in range(50) if n not in (7, 9)
+        ]
 
 
 def test_a_file_of_mostly_new_lines_is_read_whole(tmp_path: Path) -> None:
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     first.write_text("\n".join([HEADER, *(f"{n},Name,note" for n in range(50))]) + "\n")
     second.write_text("\n".join([HEADER, *(f"{n},Name,note" for n in range(30, 80))]) + "\n")
-    snapshot = snapshot_of(read(opened(first).by_line(None)), tmp_path / "snapshot")
-    rows, unread = with_known(opened(second).by_line(snapshot), snapshot)
+    snapshot = snapshot_of(read(opened(first).by_line({})), tmp_path / "snapshot")
+    rows, unread = with_known(opened(second).by_line({"one": snapshot}), snapshot)
     assert (len(rows), unread) == (50, 0)
 
 
@@ -139,8 +157,8 @@ def test_a_known_line_behind_an_empty_one_may_begin_another_table(tmp_path: Path
     lines = [f"{n},{n * 3},2010-01-{n + 10}" for n in range(20)]
     first.write_text("\n".join([HEADER, *lines, "Code,Title,Words"]) + "\n")
     second.write_text("\n".join([HEADER, *lines, "", "Code,Title,Words"]) + "\n")
-    snapshot = snapshot_of(read(opened(first).by_line(None)), tmp_path / "snapshot")
-    whole, part = opened(second), opened(second).by_line(snapshot)
+    snapshot = snapshot_of(read(opened(first).by_line({})), tmp_path / "snapshot")
+    whole, part = opened(second), opened(second).by_line({"one": snapshot})
     read(whole)
     _, unread = with_known(part, snapshot)
     assert unread == 20
