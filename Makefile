@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-load bench-fleet bench-scaling bench-pollock bench-corpora bench-onboarding bench-connecting lock schemas clean help
+.PHONY: view demo test check fuzz faults bench bench-view bench-reader bench-load bench-roster bench-fleet bench-scaling bench-pollock bench-corpora bench-onboarding bench-connecting lock schemas clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,7 +47,7 @@ check: $(VENV)/.ready $(UI)/node_modules  ## ruff, mypy --strict, import-linter;
 	$(BIN)/etl test --all
 	$(NPM) run check
 
-bench: bench-view bench-reader bench-load bench-fleet  ## measure all four, and write docs/benchmarks.md (takes hours)
+bench: bench-view bench-reader bench-load bench-roster bench-fleet  ## measure all five, and write docs/benchmarks.md (takes hours)
 
 bench-view: $(VENV)/.ready $(VIEW)  ## the view on a year of 500 clients
 	$(BIN)/python -m benchmarks.view $(ARGS)
@@ -57,6 +57,9 @@ bench-reader: $(VENV)/.ready  ## the reader against pyarrow, duckdb, polars, pan
 
 bench-load: $(VENV)/.ready  ## whole loads against COPY + MERGE, dlt, sling and others: ARGS="--rows 100000 --rounds 1"
 	$(BIN)/python -m benchmarks.load $(ARGS)
+
+bench-roster: $(VENV)/.ready  ## whole loads of a OneRoster school, whose files fill two entities each
+	$(BIN)/python -m benchmarks.roster $(ARGS)
 
 bench-fleet: $(VENV)/.ready $(VIEW)  ## 500 mappings in a running Airflow (takes an hour)
 	$(BIN)/python -m benchmarks.fleet $(ARGS)

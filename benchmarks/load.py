@@ -13,9 +13,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -44,17 +44,15 @@ from benchmarks.load_figures import (
     figures_of,
     tables_of,
 )
+from benchmarks.measuring import CLIENT, REPO, measure, product_environ, run_command
 from benchmarks.results import keep
 from benchmarks.server import Server, fresh_server
 from benchmarks.spending import GivesUpError, spend
 from benchmarks.throwaway import SCRIPTS, environment
 
-REPO = Path(__file__).parents[1]
 STATE = REPO / ".local" / "bench-load.jsonl"
 _REHEARSED = 1000  # rows of the loads that nobody measures, before all others
-_CLIENT = "measured"
 _OWN = ("ours", "forked")
-_SPENT = "spent.json"
 _NIGHTS = {FIRST: "night_1", NIGHT: "night_2", SAME: "night_2"}
 _MAPPING = """
 extends: plain
@@ -185,8 +183,8 @@ def _programs(stack: ExitStack, venvs: Path | None) -> dict[str, Path]:
         return stack.enter_context(environment(SCRIPTS / requirements, kept))
 
     return {
-        **dict.fromkeys(("ours", "forked", "product"), Path(sys.executable)),
-        "peers": made("peers", "requirements-load.txt"), "tap": made("tap", "requirements-tap.txt"),
+        "product": Path(sys.executable), "peers": made("peers", "requirements-load.txt"),
+        "tap": made("tap", "requirements-tap.txt"),
         "target": made("target", "requirements-target.txt"),
     }  # fmt: skip
 
@@ -274,12 +272,11 @@ class _Bench:
                     system, script, own, self.folder / str(school.rows) / _NIGHTS[case]
                 )
                 try:
-                    load = self._measured(
-                        command, environ, own, (school.rows, number, system.name, case)
-                    )
+                    spent = measure(self.server, command, environ, own)
                 except GivesUpError as why:
                     typer.echo(f"{system.name}, {case}: gives up\n{why}", err=True)
                     break
+                load = Load(school.rows, number, system.name, case, *astuple(spent))
                 if system.program in _OWN:
                     _check_ours(own / "log", case, school)
                 if compare:
@@ -290,7 +287,7 @@ class _Bench:
                     f"WAL {load.wal_bytes / 1e6:.1f} MB ({(load.image_bytes or 0) / 1e6:.1f} images)", err=True,
                 )  # fmt: skip
                 yield load
-        self.server.drop(_CLIENT)
+        self.server.drop(CLIENT)
 
     def shares(self, school: School) -> Iterator[Share]:
         """Great Expectations' part in a first load and a night, by runs with a clock in them."""
@@ -302,70 +299,32 @@ class _Bench:
                 night = self.folder / str(school.rows) / _NIGHTS[case]
                 times = own / "times.json"
                 command = [sys.executable, "-m", "benchmarks.judged", str(times)]
-                command += ["run", _CLIENT, "--files", str(night), "--json"]
+                command += ["run", CLIENT, "--files", str(night), "--json"]
                 client = spend(command, environ, own / "log")
                 yield Share(school.rows, case, client.cpu_s, **json.loads(times.read_text()))
 
     def _prepared(self, system: System, own: Path) -> dict[str, str]:
         """An empty database, with the tables that the product has before its first load; the environment."""
-        self.server.make(_CLIENT)
-        environ = {
-            **os.environ, "ETL_DATABASE_URL": self.server.url(_CLIENT), "ETL_HOME": str(own / "home"),
-            "ETL_INCLUDE": str(own / "include"), "ETL_ENVIRONMENT": "development",
-            "AIRFLOW_HOME": str(own / "airflow"), "PYTHONPATH": str(REPO) if system.program in _OWN else "",
-            "SINGER_TARGET": str(self.programs["target"].parent / "target-postgres"),
-        }  # fmt: skip
         if system.program in _OWN:
-            ignored = shutil.ignore_patterns("samples", "mappings")
-            shutil.copytree(REPO / "include", own / "include", ignore=ignored)
-            (own / "include" / "mappings").mkdir()
-            (own / "include" / "mappings" / f"{_CLIENT}.yaml").write_text(_MAPPING)
-            spend([sys.executable, "-m", "etl_lib.cli", "migrate"], environ, own / "log")
-        return environ
+            return product_environ(self.server, own, _MAPPING)
+        self.server.make(CLIENT)
+        target = str(self.programs["target"].parent / "target-postgres")
+        own_airflow = {"AIRFLOW_HOME": str(own / "airflow")}
+        return {**os.environ, **own_airflow, "PYTHONPATH": "", "SINGER_TARGET": target}
 
     def _command(self, system: System, script: str, own: Path, night: Path) -> list[str]:
-        python = str(self.programs[system.program])
         if system.program in _OWN:
-            module = (
-                ["etl_lib.cli"]
-                if system.program == "ours"
-                else ["benchmarks.forked", str(own / _SPENT)]
-            )
-            return [python, "-m", *module, script, _CLIENT, "--files", str(night), "--json"]
+            return run_command(own, night, forked=system.program == "forked")
         place = own / "peer"
         place.mkdir(exist_ok=True)
         program = str(SCRIPTS / "into_postgres.py")
-        return [
-            python,
-            program,
-            script,
-            self.server.url(_CLIENT),
-            str(night / "people.csv"),
-            str(place),
-        ]
-
-    def _measured(
-        self, command: Sequence[str], environ: Mapping[str, str], own: Path,
-        of: tuple[int, int, str, str],
-    ) -> Load:  # fmt: skip
-        self.server.checkpoint()
-        before = self.server.read()
-        client = spend(command, environ, own / "log")
-        if (own / _SPENT).exists():  # of the forked process alone
-            client = replace(client, **json.loads((own / _SPENT).read_text()))
-        self.server.upkeep(_CLIENT)
-        loaded = self.server.read()
-        wal_bytes, image_bytes = self.server.written(before, loaded)
-        again = self.server.read()
-        self.server.checkpoint()
-        server_s = (loaded.cpu_s - before.cpu_s) + (self.server.read().cpu_s - again.cpu_s)
-        return Load(
-            *of, client.cpu_s, server_s, client.wall_s, client.peak_mb, wal_bytes, image_bytes
-        )
+        python = str(self.programs[system.program])
+        people = str(night / "people.csv")
+        return [python, program, script, self.server.url(CLIENT), people, str(place)]
 
     def _compare(self, system: System, rows: int, case: str) -> None:
         """Stop when a system has not loaded what the first one has."""
-        found = self.server.digest(_CLIENT, system.table, COLUMNS)
+        found = self.server.digest(CLIENT, system.table, COLUMNS)
         if self.digests.setdefault((rows, _NIGHTS[case]), found) != found:
             raise SystemExit(f"{system.name} has loaded other rows, {case} of {rows:,} rows.")
 

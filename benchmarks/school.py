@@ -44,13 +44,13 @@ def school(folder: Path, rows: int) -> School:
         for begin in range(0, rows, _BLOCK):
             chance = np.random.default_rng((_SEED, begin))
             people = _people(chance, begin, min(rows, begin + _BLOCK))
-            places = _chosen(chance, len(people["person_id"]))
+            places = chosen(chance, len(people["person_id"]))
             other = _changed(people, places)
-            before.write(_csv(people))
-            after.write(_csv(other))
+            before.write(csv_of(people))
+            after.write(csv_of(other))
             changed += len(places)
             changed_bytes += len(
-                _csv({name: column.take(places) for name, column in other.items()})
+                csv_of({name: column.take(places) for name, column in other.items()})
             )
     return School(rows, changed, (second / "people.csv").stat().st_size, changed_bytes)
 
@@ -62,30 +62,33 @@ def _people(chance: np.random.Generator, begin: int, end: int) -> Columns:
     births = _FIRST_BIRTH + chance.integers(0, _BIRTH_DAYS, count).astype("timedelta64[D]")
     homes = pa.array(1 + chance.integers(0, _ORGANIZATIONS, count)).cast(pa.string())
     return {
-        "person_id": _joined("p", digits),
-        "status": _any_of(chance, ("active",) * 19 + ("inactive",), count),
+        "person_id": joined("p", digits),
+        "status": any_of(chance, ("active",) * 19 + ("inactive",), count),
         "display_number": pa.array(7_000_000_000 + numbers * 7).cast(pa.string()),
-        "username": _joined("u", digits),
-        "email": pc.binary_join_element_wise(_joined("learner", digits), "school.test", "@"),
-        "given_name": _any_of(chance, GIVEN, count),
-        "middle_name": _any_of(chance, _MIDDLE, count),
-        "family_name": _any_of(chance, _FAMILY, count),
-        "is_confidential": _any_of(chance, ("false",) * 49 + ("true",), count),
-        "grade_level": _any_of(chance, _GRADES, count),
+        "username": joined("u", digits),
+        "email": pc.binary_join_element_wise(joined("learner", digits), "school.test", "@"),
+        "given_name": any_of(chance, GIVEN, count),
+        "middle_name": any_of(chance, _MIDDLE, count),
+        "family_name": any_of(chance, _FAMILY, count),
+        "is_confidential": any_of(chance, ("false",) * 49 + ("true",), count),
+        "grade_level": any_of(chance, _GRADES, count),
         "birth_date": pa.array(births).cast(pa.string()),
-        "primary_organization_id": _joined("org-", pc.utf8_lpad(homes, 4, "0")),
+        "primary_organization_id": joined("org-", pc.utf8_lpad(homes, 4, "0")),
     }
 
 
-def _any_of(chance: np.random.Generator, values: tuple[str, ...], count: int) -> Any:
+def any_of(chance: np.random.Generator, values: tuple[str, ...], count: int) -> Any:
+    """So many of the values, each drawn by itself."""
     return pa.array(values).take(pa.array(chance.integers(0, len(values), count)))
 
 
-def _joined(start: str, rest: Any) -> Any:
+def joined(start: str, rest: Any) -> Any:
+    """The texts with the same beginning."""
     return pc.binary_join_element_wise(start, rest, "")
 
 
-def _chosen(chance: np.random.Generator, count: int) -> Any:
+def chosen(chance: np.random.Generator, count: int) -> Any:
+    """Places of the rows that change, of so many."""
     changed = max(1, round(count * CHANGED_SHARE))
     return pa.array(np.sort(chance.choice(count, changed, replace=False)))
 
@@ -96,9 +99,9 @@ def _changed(people: Columns, places: Any) -> Columns:
     turn = np.full(count, -1)
     turn[places.to_numpy()] = np.arange(len(places)) % 3
     new = {
-        "family_name": _joined("New-", people["family_name"]),
+        "family_name": joined("New-", people["family_name"]),
         "grade_level": pa.repeat("13", count),
-        "email": _joined("new.", people["email"]),
+        "email": joined("new.", people["email"]),
     }
     other = dict(people)
     for number, (name, column) in enumerate(new.items()):
@@ -106,7 +109,7 @@ def _changed(people: Columns, places: Any) -> Columns:
     return other
 
 
-def _csv(columns: Columns) -> bytes:
+def csv_of(columns: Columns) -> bytes:
     """Lines as most systems write them: quotation marks only where a comma needs them."""
     fields = [
         pc.if_else(

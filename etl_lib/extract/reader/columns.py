@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from etl_lib.config.mapping import FILE_PART, EntityFill, Feed
 from etl_lib.config.project import ResolvedMapping
@@ -22,6 +23,7 @@ _TURKISH = str.maketrans(
 )  # İ and ı are I and i to everybody else's software
 
 
+@lru_cache(4096)  # a search for the header sees the same cells a dozen times
 def folded(header: str) -> str:
     """A header without case, blanks, punctuation between words, BOM and NBSP, however its letters are written."""
     plain = _IGNORED.sub("", unicodedata.normalize("NFKC", header)).strip("\"'*").casefold()
