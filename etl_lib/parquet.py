@@ -1,4 +1,4 @@
-"""Reads Parquet files some rows at a time, in memory that does not grow with the file."""
+"""Writes and reads Parquet files some rows at a time, in memory that does not grow with the file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 BATCH_ROWS = 64 * 1024
+
+
+def written(path: Path, schema: pa.Schema, repeating: Sequence[str] = ()) -> pq.ParquetWriter:
+    """A writer of rows that are read once, whole, by another stage.
+
+    `repeating`: columns of few values, written as a dictionary. For all columns it would cost half of the
+    writing, as statistics do, which nobody asks for.
+    """
+    dictionary = list(repeating) or False
+    return pq.ParquetWriter(
+        path, schema, compression="lz4", use_dictionary=dictionary, write_statistics=False
+    )
 
 
 def batches(

@@ -28,7 +28,7 @@ from etl_lib.manifest import (
     Validated,
     ValidatedFill,
 )
-from etl_lib.parquet import batches
+from etl_lib.parquet import batches, written
 from etl_lib.rules import (
     Lookups,
     PreparedRows,
@@ -207,8 +207,8 @@ class _FillWork:
             self.rejects.clear()
             out = filtered_schema(self.fill.entity.key)
             with (
-                pq.ParquetWriter(path, schema, compression="lz4") as writer,
-                pq.ParquetWriter(filtered, out, compression="lz4") as left_out,
+                written(path, schema) as writer,
+                written(filtered, out) as left_out,
             ):
                 for prepared, hashes, table, accepted in self._prepared():
                     if not pc.all(prepared.kept).as_py():
@@ -455,7 +455,7 @@ class _FillWork:
         keep = ~suspects
         keep[np.flatnonzero(suspects)[~(settled.lost | settled.repeated)]] = True
         kept = path.with_name("kept")
-        with pq.ParquetWriter(kept, pq.read_schema(path), compression="lz4") as writer:
+        with written(kept, pq.read_schema(path)) as writer:
             begin = 0
             for rows in _rows_where(path, keep):
                 writer.write_table(_to_be_read(rows, suspects[keep][begin : begin + rows.num_rows]))

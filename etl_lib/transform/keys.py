@@ -19,6 +19,13 @@ _NAME = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema([("feed", _NAME), ("entity", _NAME), ("key", pa.string()), ("file", _NAME),
                      ("line", pa.int64()), ("outcome", _NAME)])  # fmt: skip
 
+# Kept for long and seldom read: a dictionary for what repeats, and of line numbers their distances.
+_SMALL = {
+    "use_dictionary": ["feed", "entity", "file", "outcome"],
+    "column_encoding": {"line": "DELTA_BINARY_PACKED"},
+    "write_statistics": False,
+}
+
 
 @dataclass(frozen=True)
 class KeysOfDelivery:
@@ -67,6 +74,6 @@ def kept_keys(run: Run) -> Iterator[KeysOfDelivery]:
     """Puts the keys into the archive at the end of the block; a repetition replaces them."""
     with scratch_folder() as scratch:
         path = scratch / "keys.parquet"
-        with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(path, _SCHEMA, compression="zstd", **_SMALL) as writer:
             yield KeysOfDelivery(writer)
         run.archive.put_file(path, keys_key(run.run_id))

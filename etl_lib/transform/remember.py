@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from etl_lib.config.project import Fill
 from etl_lib.manifest import FACTS, LINE_HASH, ROW_FILTERED, ROW_THROUGH, ReadTable
-from etl_lib.parquet import batches
+from etl_lib.parquet import batches, written
 from etl_lib.rules.repeats import repeated, short_hashes
 from etl_lib.rules.snapshots import FORM, HASH, Numbers, value_hash
 from etl_lib.storage import Storage
@@ -59,9 +59,7 @@ class ToRemember:
         warned = self.fill.entity.unique_warn
         self._shared = {name: [] for name in warned if name in there}
         schema = self.wanted.with_metadata({FORM: self.form.encode()} if self.form else {})
-        with pq.ParquetWriter(
-            snapshot, schema, compression="lz4", use_dictionary=[FACTS], write_statistics=False
-        ) as writer:  # fmt: skip
+        with written(snapshot, schema, repeating=[FACTS]) as writer:
             read = in_order(self._gone_through(canonical), self._filtered(filtered))
             for rows, _ in in_order(self._stayed(), read):
                 writer.write_table(rows)

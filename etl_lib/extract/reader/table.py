@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.lib import StringBuilder  # pa.array would import pandas, a third of the pass
 
+from etl_lib import parquet
 from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool
@@ -27,8 +28,6 @@ from etl_lib.rules.facts import facts_at
 from etl_lib.rules.snapshots import HASH, Numbers, SnapshotRows
 from etl_lib.storage import Storage
 
-# Read once, whole, by our own stages: a dictionary and statistics cost a third of the pass for nothing.
-_CHEAP = {"use_dictionary": False, "write_statistics": False}
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("key", pa.string()), ("column", pa.string()), ("code", pa.string())]
 )  # fmt: skip
@@ -164,7 +163,7 @@ def _known_fills(known: KnownLines, snapshots: Mapping[str, Snapshot]) -> Iterat
 def _written(known: KnownLines, path: Path) -> Path:
     """The lines that were not read as manifest.KnownRows says."""
     schema = pa.schema([(name, pa.int32()) for name in ("_line", *known.snapshots)])
-    with pq.ParquetWriter(path, schema, compression="lz4", **_CHEAP) as writer:
+    with parquet.written(path, schema) as writer:
         for lines, places in known.found:
             columns = [_int32(one) for one in (lines, *places)]
             writer.write_table(pa.table(columns, schema=schema))
@@ -185,7 +184,7 @@ def write_rows(
     hashes = [(LINE_HASH, HASH)] if reader.known else []
     schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in names), *hashes])
     accepted = 0
-    with pq.ParquetWriter(path, schema, compression="lz4", **_CHEAP) as writer:
+    with parquet.written(path, schema) as writer:
         for table in reader.batches():
             for name, value in parts.items():
                 column = pa.repeat(pa.scalar(value), table.num_rows)
