@@ -272,9 +272,9 @@ class TransformedFill(Model):
     timestamp: timestamp[us, UTC]; arrays: list<string>), then `extra` (JSON text or null),
     `_deleted` bool, `_file` string, `_line` int64.
     rows_in = rows_out + rows_rejected + rows_duplicate + rows_unchanged.
-    `snapshot_key`: the fill's snapshot as it is when the load rejects nothing; its rows that have not gone
-    through are `rows_unchanged`, and not among the canonical ones. Empty: not compared.
-    `base_key`: the snapshot in the archive that they were found in, `basis` see Snapshot.
+    `snapshot`: the fill's rows as they are when the load rejects nothing, in the archive already; those that
+    have not gone through are `rows_unchanged`, and not among the canonical ones. None: not compared.
+    `base_key`: the snapshot that they were found in.
     """
 
     feed: str
@@ -285,9 +285,8 @@ class TransformedFill(Model):
     rows_duplicate: int
     rows_unchanged: int = 0
     rows_key: str
-    snapshot_key: str = ""
+    snapshot: Snapshot | None = None
     base_key: str = ""
-    basis: str = ""
     rejects_key: str
     columns: tuple[str, ...]
     defaulted: dict[str, tuple[str, ...]] = Field(

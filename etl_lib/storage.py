@@ -149,6 +149,10 @@ class Storage:
 
     def get_file(self, key: str, target: Path) -> None:
         """Copy the object to a local file."""
+        if self.is_local:
+            with _answering(self.root):
+                shutil.copyfile(self._path(key), target)
+            return
         with self.reading(key) as stream, target.open("wb") as out, _answering(self.root):
             shutil.copyfileobj(stream, out, 1 << 20)
 
@@ -208,9 +212,16 @@ class Draft(Storage):
     @contextmanager
     def reading(self, key: str) -> Iterator[pa.NativeFile]:
         """See Storage."""
-        is_own = super().size_bytes(key) is not None or self.below is None
-        with super().reading(key) if is_own else self.below.reading(key) as stream:  # type: ignore[union-attr]
+        with self._holder(key).reading(key) as stream:
             yield stream
+
+    def get_file(self, key: str, target: Path) -> None:
+        """See Storage."""
+        self._holder(key).get_file(key, target)
+
+    def _holder(self, key: str) -> Storage:
+        own = Storage(self.root, self.client)
+        return own if self.below is None or own.exists(key) else self.below
 
 
 @contextmanager

@@ -160,7 +160,7 @@ def _change(
             update={
                 "unresolved": count_unresolved(connection, run.client_id, one, resolved.entities)
                 + count_unresolved_unchanged(
-                    connection, run.client_id, one, resolved.entities, run.workspace
+                    connection, run.client_id, one, resolved.entities, run.archive
                 )
             }
         )
@@ -267,7 +267,7 @@ def _staged(
 
         rejects_keys = (judged.rejects_key, canonical.rejects_key)
         staged = stage(connection, number, fill, canonical, rejects_keys, run.workspace, copied)
-        stage_unchanged(connection, staged, run.workspace)
+        stage_unchanged(connection, staged, run.archive)
         yield staged
         done += canonical.rows_out
 
@@ -278,7 +278,7 @@ def _load_fill(
 ) -> tuple[Counts, list[RejectedRow]]:  # fmt: skip
     fill, canonical = staged.fill, staged.transformed
     fed = frozenset(one.fill.entity.entity for one in all_staged)
-    must_still_be_there(connection, staged, stamp, fed, run.workspace)
+    must_still_be_there(connection, staged, stamp, fed, run.archive)
     unknown = reject_unknown(connection, run.client_id, staged, fed)
     # of rejected rows alone the feeds with precedence say nothing: what they have brought stays
     speaking = () if run.wishes.only_rejects else all_staged

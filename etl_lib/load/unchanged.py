@@ -24,11 +24,11 @@ from etl_lib.load.tables import sql_type, table
 from etl_lib.manifest import (
     ROW_FILTERED,
     ROW_THROUGH,
+    SNAPSHOTS,
     Counts,
     Snapshot,
     Transformed,
     TransformedFill,
-    snapshot_key,
 )
 from etl_lib.metrics.snapshots import snapshots_of, write_snapshots
 from etl_lib.parquet import batches
@@ -49,7 +49,7 @@ def must_not_be_renamed(renamed: Sequence[Counts], transformed: Transformed) -> 
         raise RowsMoved
 
 
-def stage_unchanged(connection: Connection, staged: Staged, workspace: Storage) -> None:
+def stage_unchanged(connection: Connection, staged: Staged, archive: Storage) -> None:
     """Copy what deletion by absence must know of unchanged rows: their keys, and the scope they speak of."""
     if not staged.fill.deletes_absent:
         return
@@ -65,18 +65,18 @@ def stage_unchanged(connection: Connection, staged: Staged, workspace: Storage) 
                 staged.scope_name, columns
             )
         )
-        rows = _rows(staged.transformed, staged.scope, workspace)
+        rows = _rows(staged.transformed, staged.scope, archive)
         values = (one.group_by(list(staged.scope)).aggregate([]) for one in rows)
         _copy(connection, staged.scope_name, (one.select(staged.scope) for one in values))
     _copy(
         connection,
         staged.kept_name,
-        _rows(staged.transformed, (staged.fill.entity.key,), workspace),
+        _rows(staged.transformed, (staged.fill.entity.key,), archive),
     )
 
 
 def must_still_be_there(
-    connection: Connection, staged: Staged, stamp: Stamp, fed: Collection[str], workspace: Storage
+    connection: Connection, staged: Staged, stamp: Stamp, fed: Collection[str], archive: Storage
 ) -> None:
     """Raise RowsMoved when this load has deleted something that unchanged rows require."""
     if not staged.transformed.rows_unchanged:
@@ -88,7 +88,7 @@ def must_still_be_there(
         return
     wanted = pa.array(sorted(keys), pa.string())
     key = staged.fill.entity.key
-    for found in _rows(staged.transformed, (key,), workspace):
+    for found in _rows(staged.transformed, (key,), archive):
         if pc.any(pc.is_in(found[key], value_set=wanted)).as_py():
             raise RowsMoved
 
@@ -112,7 +112,7 @@ def _dependents(
 
 def count_unresolved_unchanged(
     connection: Connection, client_id: str, staged: Staged, entities: Collection[str],
-    workspace: Storage,
+    archive: Storage,
 ) -> int:  # fmt: skip
     """How many optional references of unchanged rows point at nothing; see references.count_unresolved."""
     total = 0
@@ -121,7 +121,7 @@ def count_unresolved_unchanged(
     for field, reference in staged.fill.entity.references.items():
         wanted = reference.on_unknown == "keep" and reference.entity in entities
         if wanted and field in staged.columns:
-            counts = _counted(staged, field, workspace)
+            counts = _counted(staged, field, archive)
             row = connection.execute(
                 sql.SQL(
                     "SELECT COALESCE(sum(v.rows), 0) FROM unnest(%s::text[], %s::bigint[]) AS v(id, rows) "
@@ -138,10 +138,10 @@ def count_unresolved_unchanged(
     return total
 
 
-def _counted(staged: Staged, field: str, workspace: Storage) -> dict[str, int]:
+def _counted(staged: Staged, field: str, archive: Storage) -> dict[str, int]:
     """By value of the field how many unchanged rows have it; deleted ones aside."""
     fields = (field, "_deleted")
-    rows = pa.concat_tables(_unchanged(staged.transformed, fields, workspace))
+    rows = pa.concat_tables(_unchanged(staged.transformed, fields, archive))
     values = rows.filter(pc.invert(rows["_deleted"]))[field]
     if pa.types.is_list(values.type):
         values = pc.list_flatten(values)
@@ -157,55 +157,49 @@ def keep_snapshots(
 ) -> list[str]:  # fmt: skip
     """Put the rows as this load leaves them into the archive, and let the state point at them.
 
-    Gives the keys of older snapshots, which may go once the load is committed. Rejected rows are
+    Gives the keys of other snapshots, which may go once the load is committed. Rejected rows are
     never in a snapshot: they are looked at again each time.
     """
-    old = run.archive.keys("snapshots")
+    there = run.archive.keys(SNAPSHOTS)
     found = []
     for fill in transformed.fills:
-        if fill.snapshot_key:
-            key = snapshot_key(run.run_id, fill.feed, fill.entity)
+        # it is gone when another load was committed after it was made, and this one had nothing to compare
+        if fill.snapshot and fill.snapshot.key in there:
             out = [row[2] for row in rejects.get(f"{fill.feed}.{fill.entity}", ())]
-            sha256 = _put(run, fill, key, out)
-            found.append(
-                Snapshot(
-                    feed=fill.feed, entity=fill.entity, key=key, sha256=sha256, basis=fill.basis
-                )
-            )
+            found.append(_without(run, fill.snapshot, out) if out else fill.snapshot)
     write_snapshots(connection, run.client_id, found)
     ours = {snapshot.key for snapshot in found}
-    return [key for key in old if key not in ours]
+    return [key for key in there if key not in ours]
 
 
-def _put(run: Run, fill: TransformedFill, key: str, rejected: Sequence[str | None]) -> str:
-    """The fill's snapshot without rejected keys, in the archive; gives its sha256."""
+def _without(run: Run, snapshot: Snapshot, rejected: Sequence[str | None]) -> Snapshot:
+    """The same in its place, but for rows with these keys."""
     with scratch_folder() as scratch:
         path = scratch / "snapshot"
-        run.workspace.get_file(fill.snapshot_key, path)
-        if rejected:
-            rows = pq.read_table(path)
-            known = pa.array(rejected, pa.string())
-            gone = pc.is_in(rows[f"{fill.entity}_id"], value_set=known)
-            pq.write_table(rows.filter(pc.invert(gone)), path, compression="lz4")
-        run.archive.put_file(path, key)
-        return sha256_of(path)
+        run.archive.get_file(snapshot.key, path)
+        rows = pq.read_table(path)
+        gone = pc.is_in(rows[f"{snapshot.entity}_id"], value_set=pa.array(rejected, pa.string()))
+        pq.write_table(rows.filter(pc.invert(gone)), path, compression="lz4")
+        run.archive.put_file(path, snapshot.key)
+        return snapshot.model_copy(update={"sha256": sha256_of(path)})
 
 
 def _unchanged(
-    transformed: TransformedFill, columns: Sequence[str], workspace: Storage
+    transformed: TransformedFill, columns: Sequence[str], archive: Storage
 ) -> Iterable[pa.Table]:
     """The rows of the snapshot that have not gone through."""
-    with workspace.reading(transformed.snapshot_key) as stream:
+    assert transformed.snapshot
+    with archive.reading(transformed.snapshot.key) as stream:
         for batch in batches(stream, [*columns, ROW_THROUGH, ROW_FILTERED]):
             stayed = batch.filter(pc.invert(pc.or_(batch[ROW_THROUGH], batch[ROW_FILTERED])))
             yield pa.Table.from_batches([stayed.select(columns)])
 
 
 def _rows(
-    transformed: TransformedFill, columns: Sequence[str], workspace: Storage
+    transformed: TransformedFill, columns: Sequence[str], archive: Storage
 ) -> Iterable[pa.Table]:
     if transformed.rows_unchanged:
-        yield from _unchanged(transformed, columns, workspace)
+        yield from _unchanged(transformed, columns, archive)
 
 
 def _copy(connection: Connection, name: sql.Identifier, tables: Iterable[pa.Table]) -> None:

@@ -27,6 +27,7 @@ from etl_lib.manifest import (
     TransformedFill,
     Validated,
     ValidatedFill,
+    snapshot_key,
 )
 from etl_lib.parquet import batches, written
 from etl_lib.rules import (
@@ -51,7 +52,7 @@ from etl_lib.rules.unchanged import (
     is_compared,
 )
 from etl_lib.run import Progress, Run
-from etl_lib.storage import Storage, scratch_folder
+from etl_lib.storage import Storage, scratch_folder, sha256_of
 from etl_lib.transform.duplicates import row_hashes, settle
 from etl_lib.transform.hook import call_hook
 from etl_lib.transform.keys import KeysOfDelivery, kept_keys
@@ -166,7 +167,7 @@ class _FillWork:
             repeated = self._settle(path, schema)
             give_back()
             same = self.before.unchanged if self.before else 0
-            shared, snapshot_key = self._remember(path, filtered, schema, scratch / "snapshot")
+            shared, snapshot = self._remember(path, filtered, schema, scratch / "snapshot")
             rows_out = pq.ParquetFile(path).metadata.num_rows
             self.run.workspace.put_file(path, rows_key)
             rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects])
@@ -183,9 +184,8 @@ class _FillWork:
             rows_duplicate=repeated,
             rows_unchanged=same,
             rows_key=rows_key,
-            snapshot_key=snapshot_key,
+            snapshot=snapshot,
             base_key=self.before.base_key if self.before else "",
-            basis=self.basis,
             rejects_key=rejects_key,
             columns=tuple(f.name for f in schema if f.name in self.fill.entity.fields),
             defaulted=self._defaulted(schema),
@@ -224,8 +224,8 @@ class _FillWork:
 
     def _remember(
         self, path: Path, filtered: Path, schema: pa.Schema, snapshot: Path
-    ) -> tuple[dict[str, int], str]:
-        """See transform.remember; gives, beside that, what manifest.TransformedFill calls `snapshot_key`."""
+    ) -> tuple[dict[str, int], Snapshot | None]:
+        """See transform.remember; gives, beside that, what manifest.TransformedFill calls `snapshot`."""
         wanted = self._snapshot_schema(schema)
         form = "" if self.judged.may_be_mixed else self.tables[0].line_form
         kept = ToRemember(
@@ -233,10 +233,13 @@ class _FillWork:
         )
         shared = kept.write(path, filtered, snapshot)
         if not self.before:
-            return shared, ""
-        snapshot_key = f"transform/snapshot-{self.fill.name}.parquet"
-        self.run.workspace.put_file(snapshot, snapshot_key)
-        return shared, snapshot_key
+            return shared, None
+        feed, entity = self.fill.feed_name, self.fill.entity.entity
+        key = snapshot_key(self.run.run_id, feed, entity)
+        self.run.archive.put_file(snapshot, key)
+        return shared, Snapshot(
+            feed=feed, entity=entity, key=key, sha256=sha256_of(snapshot), basis=self.basis
+        )
 
     def _snapshot_schema(self, canonical: pa.Schema) -> pa.Schema:
         entity = self.fill.entity

@@ -38,6 +38,7 @@ class KnownLines:
     places: Numbers = field(default_factory=lambda: np.zeros((0, 0), np.int32))
     found: list[tuple[Numbers, Numbers]] = field(default_factory=list)
     _passed: int = 0  # lines of the blocks before
+    _ends: int = 0  # line feeds of the block at hand
 
     @classmethod
     def of(
@@ -85,8 +86,8 @@ class KnownLines:
 
         Null for a row that is not `plain`, and for all where a line may end otherwise than here.
         """
-        ends = block.count(b"\n") + (not block.endswith(b"\n"))
-        if ends != lines or not _is_whole(block, is_last):
+        self._ends = block.count(b"\n")
+        if self._ends + (not block.endswith(b"\n")) != lines or not _is_whole(block, is_last):
             return pa.nulls(len(rows), HASH)
         hashes = np.frombuffer(self.hashes, np.uint8).reshape(-1, 16)[self._passed + rows]
         there = np.packbits(plain[rows], bitorder="little")
@@ -94,8 +95,8 @@ class KnownLines:
         return pa.Array.from_buffers(HASH, len(rows), buffers)
 
     def passed(self, block: bytes, used: int) -> None:
-        """So many bytes of the block are done with."""
-        self._passed += block.count(b"\n", 0, used)
+        """So many bytes of the block of which the hashes were asked for are done with."""
+        self._passed += self._ends if used == len(block) else block.count(b"\n", 0, used)
 
 
 def _in_all(places: Numbers) -> Mask:
