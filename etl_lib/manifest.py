@@ -219,6 +219,9 @@ class ValidatedFill(Model):
     rows_accepted: int
     rejects_key: str
     rejected_by_code: dict[str, int] = Field(default_factory=dict)
+    repeated_keys: int = Field(
+        0, description="Accepted rows whose key another one has too, of those that were read."
+    )
     may_be_mixed: bool = Field(
         False,
         description="A column may be written in two formats: what a row is hangs on others too.",

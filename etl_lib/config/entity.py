@@ -118,9 +118,11 @@ class Entity(Model):
 
     @model_validator(mode="after")
     def names_exist(self) -> Self:
-        """The key is a field, and every name used elsewhere in the file is one too."""
+        """The key is a field of ids, and every name used elsewhere in the file is one too."""
         if self.key not in self.fields:
             raise ValueError(f"fields must hold the key `{self.key}`")
+        if self.fields[self.key].type != "id":
+            raise ValueError(f"the key `{self.key}` must have the type id")
         used = {*self.natural_key, *self.unique_warn, *(n for pair in self.ordered for n in pair)}
         if unknown := sorted(used - self.fields.keys()):
             raise ValueError(f"not a field of this entity: {', '.join(unknown)}")

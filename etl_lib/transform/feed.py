@@ -442,6 +442,8 @@ class _FillWork:
 
     def _settle(self, path: Path, schema: pa.Schema) -> int:
         """Take duplicates out of the file, the losers to the rejects; gives how many collapsed."""
+        if not self.judged.repeated_keys and not self.fill.rules.hook:  # a hook may give others
+            return 0
         key, repeats = self.fill.entity.key, Repeats()
         for batch in batches(path, [key]):
             repeats.add(batch[key])

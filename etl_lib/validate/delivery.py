@@ -146,6 +146,11 @@ class _FillPass:
         """Rows that the reading pass rejected; they count for every entity of the feed."""
         return sum(table.rows_rejected for table in self.tables)
 
+    @cached_property
+    def repeated_keys(self) -> int:
+        """Accepted rows whose key another one has too; to be asked for when all are read."""
+        return self.keys.count()
+
     def read(self, whole: _FillPass | None = None) -> None:
         """The one pass over all tables of the feed; a second one when a column turns out mixed.
 
@@ -324,6 +329,7 @@ class _FillPass:
             rows_accepted=self.accepted,
             rejects_key=self.rejects_key,
             rejected_by_code=dict(self.codes),
+            repeated_keys=self.repeated_keys,
             may_be_mixed=bool(self.odd),
         )
 
@@ -417,7 +423,7 @@ def _suite(one: _FillPass) -> list[Any]:
         suite.append(Expected(name[1], one.kwargs[name], tally.rows, tally.nulls, tally.unexpected))
     suite.append(
         Expected("expect_column_values_to_be_unique", {"column": one.fill.entity.key},
-                 one.accepted, one.accepted - one.known - len(one.keys), one.keys.count())
+                 one.accepted, one.accepted - one.known - len(one.keys), one.repeated_keys)
     )  # fmt: skip
     for wish in wishes_of(one.fill):
         if wish.expectation in WHOLE_FILE:

@@ -481,8 +481,9 @@ ENTITY = "include/entities/term.yaml"
         ("    values: [school_year, semester, quarter, term, part_of_term, grading_period, other]\n",
          "", "a field of type enum has `values`, any other type has none"),
         ("entity: term\n", "entity: terms\n", "fields must hold the key `terms_id`"),
+        ("type: id\n    required: true", "type: text\n    required: true", "the key `term_id` must have the type id"),
     ],
-    ids=["key", "ordered", "type", "enum_without_values", "name"],
+    ids=["key", "ordered", "type", "enum_without_values", "name", "type_of_key"],
 )  # fmt: skip
 def test_a_broken_entity_file_is_named(project: Project, old: str, new: str, said: str) -> None:
     path = project.include / "entities" / "term.yaml"

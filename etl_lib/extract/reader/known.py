@@ -61,9 +61,11 @@ class KnownLines:
     def look_over(self, block: bytes, dialect: Dialect, is_last: bool) -> tuple[Lines, Mask]:
         """See block.look_over: what is known is not looked at; and which lines those are."""
         if not self.snapshots or not _is_whole(block, is_last):
+            self._ends = block.count(b"\n")
             lines = look_over(block, dialect)
             return lines, np.zeros(len(lines), np.bool_)
         lines = split(block)
+        self._ends = len(lines) - (not block.endswith(b"\n"))
         known = _in_all(self.places[:, self._passed : self._passed + len(lines)])
         seen = look_over(joined(block, lines, ~known), dialect)
         if len(seen) != len(lines) - np.count_nonzero(known):  # lines that end in another way too
@@ -86,7 +88,6 @@ class KnownLines:
 
         Null for a row that is not `plain`, and for all where a line may end otherwise than here.
         """
-        self._ends = block.count(b"\n")
         if self._ends + (not block.endswith(b"\n")) != lines or not _is_whole(block, is_last):
             return pa.nulls(len(rows), HASH)
         hashes = np.frombuffer(self.hashes, np.uint8).reshape(-1, 16)[self._passed + rows]
@@ -95,7 +96,7 @@ class KnownLines:
         return pa.Array.from_buffers(HASH, len(rows), buffers)
 
     def passed(self, block: bytes, used: int) -> None:
-        """So many bytes of the block of which the hashes were asked for are done with."""
+        """So many bytes of the block that was looked over last are done with."""
         self._passed += self._ends if used == len(block) else block.count(b"\n", 0, used)
 
 
