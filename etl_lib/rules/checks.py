@@ -203,7 +203,7 @@ def _damaged(
         return all_false(len(prepared.lines))
     rule = fill.rules.columns.get(name)
     if fill.entity.fields[name].type not in _READ:
-        return damaged(cells, check.kwargs["regex"], rule)
+        return damaged(cells, fill.entity.fields[name], rule, fill.feed)
     values = prepared.values[name]
     known = pc.and_(values.is_valid(), pc.invert(_typed(prepared, name, fill, typed, rule)[1]))
     if not (rule and rule.concat) and values is not cells[0]:
@@ -213,7 +213,7 @@ def _damaged(
     wanting = tuple(pc.if_else(unread, part, pa.scalar(None, part.type)) for part in cells)
     if all(part.null_count == len(part) for part in wanting):  # nothing to look at: most columns
         return all_false(len(values))
-    return damaged(wanting, check.kwargs["regex"], rule)
+    return damaged(wanting, fill.entity.fields[name], rule, fill.feed)
 
 
 def _typed(

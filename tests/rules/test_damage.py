@@ -45,6 +45,7 @@ def test_an_id_that_only_looks_odd_is_kept(made: Made, cell: str) -> None:
 def test_words_are_never_taken_for_damaged_codes(made: Made, cell: str) -> None:
     assert one(made, "given_name", "A", cell) == cell
     assert one(made, "given_name", "A", "#REF!") == DAMAGE
+    assert one(made, "given_name", "A", "Err:502") == DAMAGE
 
 
 @pytest.mark.parametrize(
