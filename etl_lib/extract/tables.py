@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from etl_lib.config.project import Fill, ResolvedMapping
@@ -97,20 +97,16 @@ def _read(
 
     return read_table(
         by_line.opened, member, number, resolved, run.workspace, folder, progress,
-        by_line.form, by_line.snapshots,
+        by_line.form,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _ByLine:
-    """A table to be read; `form`: how its lines are written, where a line says all about its rows.
-
-    `snapshots`: by entity those in which lines may be known.
-    """
+    """A table to be read; `form`: how its lines are written, where a line says all about its rows."""
 
     opened: OpenedTable
     form: str = ""
-    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
 
 
 def _by_line(
@@ -128,16 +124,15 @@ def _by_line(
     ):
         return _ByLine(opened)
     form = _form_of(opened, member, fills)
-    found: dict[str, Snapshot] = {}
-    read: dict[str, SnapshotRows] = {}
+    before: dict[str, SnapshotRows] = {}
     for fill in fills:
         entity = fill.entity.entity
         last = last_of(snapshots, fill, basis_of(headers, fill, Lookups(run.client_id, {})))
         rows = read_snapshot(run.archive, last, folder / f"{entity}.snapshot")
-        if last is None or rows is None or rows.form != form.encode():
+        if rows is None or rows.form != form.encode():
             return _ByLine(opened.by_line({}), form)
-        found[entity], read[entity] = last, rows
-    return _ByLine(opened.by_line(read), form, found)
+        before[entity] = rows
+    return _ByLine(opened.by_line(before), form)
 
 
 def _form_of(opened: OpenedTable, member: Member, fills: Sequence[Fill]) -> str:

@@ -35,9 +35,10 @@ Numbers = npt.NDArray[np.int32]  # of rows, lines, places: half the memory of Ar
 
 @dataclass(frozen=True)
 class SnapshotRows:
-    """A snapshot on this machine's disk."""
+    """A snapshot on this machine's disk, and what is known `about` it."""
 
     path: Path
+    about: Snapshot
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in their order."""
@@ -85,7 +86,7 @@ def read_snapshot(
         return None
     if schema is not None and not pq.read_schema(path).equals(schema):
         return None
-    return SnapshotRows(path)
+    return SnapshotRows(path, snapshot)
 
 
 def known_places(

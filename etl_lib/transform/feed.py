@@ -140,7 +140,7 @@ class _FillWork:
         schema = self._snapshot_schema(self._schema())
         rows = read_snapshot(self.run.archive, last, path, schema)
         columns = compared_columns(headers, self.fill)
-        self.before = RowsBefore(columns, rows, last.key if last and rows else "")
+        self.before = RowsBefore(columns, rows)
         entity = self.fill.entity.entity
         known = self.tables[0].known  # which only a feed of one table has
         if known and known.of(entity).snapshot.key != self.before.base_key:

@@ -54,6 +54,8 @@ class KeysOfDelivery:
         self, fill: Fill, keys: pa.StringArray, files: pa.Array, lines: pa.Int64Array, outcome: pa.Array
     ) -> None:  # fmt: skip
         rows = len(keys)
+        if not rows:
+            return
         columns = [
             _same(fill.feed_name, rows),
             _same(fill.entity.entity, rows),

@@ -44,7 +44,6 @@ class RowsBefore:
 
     columns: tuple[str, ...]
     snapshot: SnapshotRows | None = None
-    base_key: str = ""
     lines: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
     places: Numbers = field(default_factory=lambda: np.zeros(0, np.int32))
     read: Numbers | None = None
@@ -96,6 +95,11 @@ class RowsBefore:
         self.places[out] = NONE
         del hashes
         give_back()
+
+    @property
+    def base_key(self) -> str:
+        """See manifest.TransformedFill."""
+        return self.snapshot.about.key if self.snapshot else ""
 
     @property
     def unchanged(self) -> int:

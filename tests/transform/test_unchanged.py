@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl_lib.manifest import ROW_HASH
+from etl_lib.manifest import ROW_HASH, Snapshot
 from etl_lib.rules.repeats import digests, halves
 from etl_lib.rules.snapshots import SnapshotRows, places_of
 from etl_lib.transform.unchanged import in_order
 
+NOWHERE = Snapshot(feed="", entity="", key="", sha256="", basis="")
 _ROWS = 60
 
 
@@ -37,7 +38,7 @@ def snapshot_of(folder: Path, texts: list[str]) -> SnapshotRows:
         pa.binary(16), len(texts), [None, pa.py_buffer(hashes_of(texts))]
     )
     pq.write_table(pa.table({ROW_HASH: values}), path, row_group_size=8)
-    return SnapshotRows(path)
+    return SnapshotRows(path, NOWHERE)
 
 
 @st.composite

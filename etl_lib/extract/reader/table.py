@@ -7,7 +7,6 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +22,7 @@ from etl_lib.extract.reader.encoding import is_utf8_instead, open_text
 from etl_lib.extract.reader.header import find_table
 from etl_lib.extract.reader.known import KnownLines
 from etl_lib.extract.reader.rows import RowReader
-from etl_lib.manifest import LINE_HASH, KnownFill, KnownRows, Member, ReadTable, Snapshot
+from etl_lib.manifest import LINE_HASH, KnownFill, KnownRows, Member, ReadTable
 from etl_lib.rules.facts import facts_at
 from etl_lib.rules.snapshots import HASH, Numbers, SnapshotRows
 from etl_lib.storage import Storage
@@ -110,11 +109,10 @@ def open_member(
 def read_table(
     opened: OpenedTable, member: Member, number: int, resolved: ResolvedMapping, workspace: Storage,
     folder: Path, progress: Callable[[int], None], form: str = "",
-    snapshots: Mapping[str, Snapshot] = MappingProxyType({}),
 ) -> ReadTable:  # fmt: skip
     """One pass over a table's bytes: accepted rows and rejected lines to the workspace.
 
-    `form`, `snapshots`: of a table that was opened `by_line`; see manifest. Raises AskTheSchool for a file
+    `form`: of a table that was opened `by_line`; see manifest.ReadTable.line_form. Raises AskTheSchool for a file
     without rows or with a second table. `folder` is for scratch files.
     """
     feed = resolved.mapping.feeds[member.feed]
@@ -125,7 +123,7 @@ def read_table(
     if reader.known and reader.known.snapshots:
         key = f"extract/known-{number}.parquet"
         workspace.put_file(_written(reader.known, folder / f"{number}.known"), key)
-        fills = tuple(_known_fills(reader.known, snapshots))
+        fills = tuple(_known_fills(reader.known))
         known = KnownRows(key=key, rows=reader.known.rows, fills=fills)
         accepted += known.rows
     _refuse_emptiness(reader, feed.allow_empty, opened.dialect, member.shown)
@@ -152,12 +150,14 @@ def read_table(
     )
 
 
-def _known_fills(known: KnownLines, snapshots: Mapping[str, Snapshot]) -> Iterator[KnownFill]:
+def _known_fills(known: KnownLines) -> Iterator[KnownFill]:
     """What is remembered of the lines that were not read, by entity."""
     for at, (entity, rows) in enumerate(known.snapshots.items()):
         found = facts_at(rows, (places[at] for _, places in known.found))
-        yield KnownFill(entity=entity, snapshot=snapshots[entity], rows_filtered=known.rows - found.rows,
-                        facts=found.facts)  # fmt: skip
+        left_out = known.rows - found.rows
+        yield KnownFill(
+            entity=entity, snapshot=rows.about, rows_filtered=left_out, facts=found.facts
+        )
 
 
 def _written(known: KnownLines, path: Path) -> Path:

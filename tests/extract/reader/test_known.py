@@ -15,7 +15,7 @@ from etl_lib.config.mapping import FileFormat
 from etl_lib.errors import EtlError
 from etl_lib.extract.reader.columns import Expected, folded
 from etl_lib.extract.reader.table import OpenedTable, open_table
-from etl_lib.manifest import LINE_HASH
+from etl_lib.manifest import LINE_HASH, Snapshot
 from etl_lib.rules.snapshots import SnapshotRows
 
 NAMES = ("Id", "Name", "Note")
@@ -34,6 +34,7 @@ LINES = st.lists(
     unique=True,
 )
 PLAIN = [f"{n},Name {n},note" for n in range(12)]
+NOWHERE = Snapshot(feed="", entity="", key="", sha256="", basis="")
 ENDS = st.sampled_from(["\n", "\r\n"])
 
 
@@ -70,7 +71,7 @@ def snapshot_of(rows: list[dict[str, object]], path: Path) -> SnapshotRows:
     """The rows as a load would remember them, here with their cells."""
     schema = pa.schema([(name, pa.string()) for name in NAMES] + [(LINE_HASH, pa.binary(16))])
     pq.write_table(pa.Table.from_pylist(rows, schema), path, row_group_size=8)
-    return SnapshotRows(path)
+    return SnapshotRows(path, NOWHERE)
 
 
 def with_known(table: OpenedTable, snapshot: SnapshotRows) -> tuple[list[dict[str, object]], int]:
