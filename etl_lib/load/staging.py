@@ -81,7 +81,10 @@ def stage(
         )
     _copy_rows(connection, staged, tuple(types), workspace, progress)
     _copy_rejected_keys(connection, staged, rejects_keys, workspace)
-    connection.execute(sql.SQL("ANALYZE {}").format(staged.name))
+    # what the statements join by: with all columns it takes twice as long
+    joined = [name for name in staged.columns if fill.entity.fields[name].type == "id"]
+    columns = sql.SQL(", ").join(map(sql.Identifier, (*joined, "_deleted")))
+    connection.execute(sql.SQL("ANALYZE {} ({})").format(staged.name, columns))
     return staged
 
 
