@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -276,7 +276,9 @@ class _Bench:
                 except GivesUpError as why:
                     typer.echo(f"{system.name}, {case}: gives up\n{why}", err=True)
                     break
-                load = Load(school.rows, number, system.name, case, *astuple(spent))
+                load = Load(
+                    **asdict(spent), rows=school.rows, round=number, system=system.name, case=case
+                )
                 if system.program in _OWN:
                     _check_ours(own / "log", case, school)
                 if compare:

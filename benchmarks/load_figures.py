@@ -26,13 +26,9 @@ _MEMORY_MB, _GROWTH, _WAL = 512, 1.10, 3.0
 
 
 @dataclass(frozen=True)
-class Load:
-    """One load by one system: where it belongs, and what it took; bytes of WAL up to the last checkpoint."""
+class Spent:
+    """CPU seconds of client and server, duration and memory of the client; WAL up to the last checkpoint."""
 
-    rows: int
-    round: int
-    system: str
-    case: str
     client_s: float
     server_s: float
     wall_s: float
@@ -44,6 +40,16 @@ class Load:
     def cpu_s(self) -> float:
         """Of client and server together."""
         return self.client_s + self.server_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(Spent):
+    """One load by one system: where it belongs, and what it took."""
+
+    rows: int
+    round: int
+    system: str
+    case: str
 
 
 @dataclass(frozen=True)

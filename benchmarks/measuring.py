@@ -7,27 +7,16 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.load_figures import Spent
 from benchmarks.server import Server
 from benchmarks.spending import spend
 
 REPO = Path(__file__).parents[1]
 CLIENT = "measured"  # the database, and the client of the mapping
 _SPENT = "spent.json"
-
-
-@dataclass(frozen=True)
-class Spent:
-    """CPU seconds of client and server, duration and memory of the client; WAL up to the last checkpoint."""
-
-    client_s: float
-    server_s: float
-    wall_s: float
-    peak_mb: float
-    wal_bytes: int
-    image_bytes: int | None  # None: not known any more
 
 
 def product_environ(server: Server, own: Path, mapping: str) -> dict[str, str]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -19,9 +18,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.delivered import School
-from benchmarks.load_figures import COPY, FIRST, FORKED, NIGHT, OURS
-from benchmarks.measuring import CLIENT, REPO, Spent, measure, product_environ, run_command
-from benchmarks.results import Figure, Table, keep
+from benchmarks.load_figures import COPY, FIRST, FORKED, NIGHT, OURS, Load, Measured, tables_of
+from benchmarks.measuring import CLIENT, REPO, measure, product_environ, run_command
+from benchmarks.results import Figure, keep
 from benchmarks.server import Server, fresh_server
 from benchmarks.throwaway import SCRIPTS
 
@@ -51,27 +50,12 @@ _HOW = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Round:
-    """What one system has spent on one case, once."""
-
-    number: int
-    system: str
-    case: str
-    spent: Spent
-
-    @property
-    def cpu_s(self) -> float:
-        """Of client and server together."""
-        return self.spent.client_s + self.spent.server_s
-
-
 def main(
     rows: Annotated[int, typer.Option(help="Users and enrollments together.")] = _ROWS,
     rounds: Annotated[int, typer.Option(help="Of every system.")] = _ROUNDS,
 ) -> None:
     """Measure, print the table, and keep the results when nothing was chosen."""
-    found: list[Round] = []
+    loads: list[Load] = []
     with TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)  # the server has a user of its own
@@ -80,14 +64,16 @@ def main(
             digests: dict[tuple[str, str], str] = {}
             for number in range(1, rounds + 1):
                 for system in (COPY, OURS, FORKED):
-                    found += _loads(server, folder, school, system, number, digests)
-    figures, table = list(figures_of(found)), _table(found)
-    typer.echo(table.markdown)
+                    loads += _loads(server, folder, school, system, number, digests)
+    measured = Measured(loads, (), ())
+    figures, tables = list(_figures(measured, rows)), tables_of(measured)
+    for table in tables:
+        typer.echo(table.markdown)
     for figure in figures:
         typer.echo(f"{figure.what}: {figure.found}")
     if (rows, rounds) == (_ROWS, _ROUNDS):
         how = _HOW.format(rows=rows)
-        keep("load-roster", "Whole loads of a OneRoster school", how, figures, [table])
+        keep("load-roster", "Whole loads of a OneRoster school", how, figures, tables)
 
 
 def _school(folder: Path, rows: int) -> School:
@@ -100,7 +86,7 @@ def _school(folder: Path, rows: int) -> School:
 def _loads(
     server: Server, folder: Path, school: School, system: str, number: int,
     digests: dict[tuple[str, str], str],
-) -> Iterator[Round]:  # fmt: skip
+) -> Iterator[Load]:  # fmt: skip
     """Both cases of one system, in a database of its own."""
     with TemporaryDirectory(dir=folder) as name:
         own = Path(name)
@@ -115,15 +101,14 @@ def _loads(
                 command = [sys.executable, program, server.url(CLIENT), str(folder / night)]
             else:
                 command = run_command(own, folder / night, forked=system == FORKED)
-            one = Round(number, system, case, measure(server, command, environ, own))
+            spent = measure(server, command, environ, own)
             if system != COPY:
                 _check_ours(own / "log", case, school)
             for entity, columns in _SAME.items() if number == 1 else ():
                 _compare(server, system, case, entity, columns, digests)
-            spent = one.spent
             cpu = f"{spent.client_s:.2f} + {spent.server_s:.2f} s CPU"
             typer.echo(f"round {number}, {system}, {case}: {cpu}", err=True)
-            yield one
+            yield Load(**asdict(spent), rows=school.rows, round=number, system=system, case=case)
     server.drop(CLIENT)
 
 
@@ -151,35 +136,15 @@ def _compare(
         raise SystemExit(f"{system} has loaded other rows of {entity}, {case}.")
 
 
-def figures_of(found: list[Round]) -> Iterator[Figure]:
+def _figures(measured: Measured, rows: int) -> Iterator[Figure]:
     """Ratios to COPY + MERGE, medians of those within a round."""
     for case in _NIGHTS:
         for system in (OURS, FORKED):
-            theirs = {one.number: one.cpu_s for one in _of(found, COPY, case)}
-            ratios = [one.cpu_s / theirs[one.number] for one in _of(found, system, case)]
-            what = f"{case[0].upper()}{case[1:]}: CPU of {system}, against COPY + MERGE"
-            yield Figure(what, f"{statistics.median(ratios):.2f}x", "reported")
-
-
-def _of(found: list[Round], system: str, case: str) -> list[Round]:
-    return [one for one in found if (one.system, one.case) == (system, case)]
-
-
-def _table(found: list[Round]) -> Table:
-    rows = []
-    for case in _NIGHTS:
-        for system in (COPY, OURS, FORKED):
-            spent = [one.spent for one in _of(found, system, case)]
-            rows.append([
-                case, system, f"{statistics.median(one.client_s for one in spent):.2f}",
-                f"{statistics.median(one.server_s for one in spent):.2f}",
-                f"{statistics.median(one.wall_s for one in spent):.1f}",
-                f"{max(one.peak_mb for one in spent):.0f} MB",
-                f"{statistics.median(one.wal_bytes for one in spent) / 1e6:.0f}",
-            ])  # fmt: skip
-    rounds = max(one.number for one in found)
-    heads = ("Case", "System", "CPU s client", "server", "wall s", "peak memory", "WAL MB")
-    return Table(f"Medians, rounds: {rounds}", heads, rows)
+            ratio = measured.ratio(rows, case, (COPY,), system)
+            what = (
+                f"{case[0].upper()}{case[1:]}, {rows:,} rows: CPU of {system}, against COPY + MERGE"
+            )
+            yield Figure(what, f"{ratio:.2f}x", "reported")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ def load(
     system: str, case: str, cpu_s: float, number: int = 1, rows: int = MIDDLE, **more: float | None
 ) -> Load:
     given = {"wall_s": 1.0, "peak_mb": 100.0, "wal_bytes": 0, "image_bytes": 0} | more
-    return Load(rows, number, system, case, client_s=cpu_s - 1, server_s=1, **given)  # type: ignore[arg-type]
+    where = {"rows": rows, "round": number, "system": system, "case": case}
+    return Load(client_s=cpu_s - 1, server_s=1, **given, **where)  # type: ignore[arg-type]
 
 
 def found(*loads: Load, shares: tuple[Share, ...] = (), schools: tuple[School, ...] = ()) -> dict:
