@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from etl_lib.config.mapping import FILE_PART, EntityFill, Feed
 from etl_lib.config.project import ResolvedMapping
@@ -18,16 +18,14 @@ _MOST_NAMES = 12
 _IGNORED = re.compile(
     r"[\s\u00a0\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff_\-.#/]+"
 )
-_TURKISH = str.maketrans(
-    {"ı": "i", "\u0307": None}
-)  # İ and ı are I and i to everybody else's software
 
 
 @lru_cache(4096)  # a search for the header sees the same cells a dozen times
 def folded(header: str) -> str:
     """A header without case, blanks, punctuation between words, BOM and NBSP, however its letters are written."""
     plain = _IGNORED.sub("", unicodedata.normalize("NFKC", header)).strip("\"'*").casefold()
-    return unicodedata.normalize("NFKC", plain.translate(_TURKISH))
+    # İ and ı are I and i to everybody else's software
+    return unicodedata.normalize("NFKC", plain.replace("ı", "i").replace("\u0307", ""))
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,11 @@ class Expected:
             groups += _required_groups(resolved, entity_name, fill, optional)
         required = tuple(dict.fromkeys(groups))
         return cls(names, required, tuple(_optional(feed, {c for group in groups for c in group})))
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The mapping's columns, in their order."""
+        return tuple(dict.fromkeys(self.names.values()))
 
     def match(self, header: Sequence[str]) -> list[str | None]:
         """For each cell of a header the mapping's column, None for one that is not expected."""

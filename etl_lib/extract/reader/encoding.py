@@ -150,10 +150,10 @@ def _is_windows_1252(sample: bytes) -> bool:
     Evidence: no sequence of UTF-8 at all; every byte is a letter or a typographic sign there; most
     of the letters stand beside an ASCII letter, as in a word.
     """
-    high = [at for at, byte in enumerate(sample) if byte >= 0x80]
-    if not high or _MULTIBYTE.search(sample):
+    if _MULTIBYTE.search(sample):
         return False
-    if not all(sample[at] in _LETTERS_1252 | _SIGNS_1252 for at in high):
+    high = [at for at, byte in enumerate(sample) if byte >= 0x80]
+    if not high or not all(sample[at] in _LETTERS_1252 | _SIGNS_1252 for at in high):
         return False
     beside = (sample[max(at - 1, 0) : at + 2] for at in high)
     in_words = sum(any(_ASCII_LETTER[byte] for byte in three) for three in beside)

@@ -41,7 +41,7 @@ def find_table(text: Text, form: FileFormat, expected: Expected, shown: str) -> 
         return _of_fixed_width(lines, form, expected, shown)
     if not form.header:
         return _without_header(lines, form, expected, shown)
-    found = sorted(_headers(lines, form, expected), key=lambda one: (-one.matched, one.at))
+    found = sorted(_best_headers(lines, form, expected), key=_Header.rank)
     best = next(iter(found), None)
     if best is None or not _is_header(best, expected):
         raise _no_header(lines, expected, shown)
@@ -54,7 +54,7 @@ def find_table(text: Text, form: FileFormat, expected: Expected, shown: str) -> 
         shorter = _style(best.dialect, form, sample, shown, len(fewer))
         if shorter.share >= chosen.share:
             cells, chosen = fewer, shorter
-    other = next((o for o in found if o.dialect.delimiter != best.dialect.delimiter), None)
+    other = next(iter(found[1:]), None)
     return replace(
         chosen.dialect,
         header=cells,
@@ -91,20 +91,33 @@ class _Header:
     lines: int
     cells: tuple[str, ...]
 
+    def rank(self) -> tuple[int, int]:
+        """The less, the likelier: it has more of the columns, and stands further up."""
+        return -self.matched, self.at
 
-def _headers(lines: Sequence[Line], form: FileFormat, expected: Expected) -> Iterator[_Header]:
-    """Every record of the file's start as a header, by itself and put together with the next ones."""
+
+def _best_headers(lines: Sequence[Line], form: FileFormat, expected: Expected) -> Iterator[_Header]:
+    """For each delimiter the record of the file's start that is the likeliest header, if there is any.
+
+    Each record is looked at by itself and put together with the next ones; not one that has too few cells
+    to be better than what was found before.
+    """
     skipped = form.skip_lines or 0
     start = lines[skipped:HEADER_WITHIN_LINES]
+    best: dict[str, _Header] = {}
     for dialect in _ways(form, start):
         records = list(_records(start, dialect))
-        for number, (first, last, cells) in enumerate(records):
-            yield _Header(
-                _matched(cells, expected), dialect, first.number - 1, first, last, 1, cells
-            )
-            yield from _joined(records, number, dialect, expected)
-            if form.skip_lines is not None:
-                break
+        for number in range(len(records) if form.skip_lines is None else min(len(records), 1)):
+            first, _, cells = records[number]
+            most, at = min(len(cells), len(expected.columns)), first.number - 1
+            for joined in (1, *_joinable(records, number)):
+                before = best.get(dialect.delimiter)
+                if before and (-most, at) >= before.rank():
+                    break
+                one = _header(records[number : number + joined], dialect, expected)
+                if before is None or one.rank() < before.rank():
+                    best[dialect.delimiter] = one
+    yield from best.values()
 
 
 def _ways(form: FileFormat, lines: Sequence[Line]) -> Iterator[Dialect]:
@@ -121,18 +134,25 @@ def _ways(form: FileFormat, lines: Sequence[Line]) -> Iterator[Dialect]:
 _Found = tuple[Line, Line, tuple[str, ...]]
 
 
-def _joined(
-    records: Sequence[_Found], number: int, dialect: Dialect, expected: Expected
-) -> Iterator[_Header]:
-    first, _, cells = records[number]
+def _joinable(records: Sequence[_Found], number: int) -> Iterator[int]:
+    """How many records from `number` on may be one header: all have as many cells."""
+    width = len(records[number][2])
     for more in range(1, HEADER_LINES):
-        below = records[number + 1 : number + 1 + more]
-        if len(below) < more or any(len(one[2]) != len(cells) for one in below):
+        at = number + more
+        if at == len(records) or len(records[at][2]) != width:
             return
-        parts = zip(cells, *(one[2] for one in below), strict=True)
-        joined = tuple(" ".join(p.strip() for p in part if p.strip()) for part in parts)
-        matched = _matched(joined, expected)
-        yield _Header(matched, dialect, first.number - 1, first, below[-1][1], 1 + more, joined)
+        yield 1 + more
+
+
+def _header(records: Sequence[_Found], dialect: Dialect, expected: Expected) -> _Header:
+    """The records as one header."""
+    (first, last, cells), count = records[0], len(records)
+    if count > 1:
+        last = records[-1][1]
+        parts = zip(*(one[2] for one in records), strict=True)
+        cells = tuple(" ".join(p.strip() for p in part if p.strip()) for part in parts)
+    matched = _matched(cells, expected)
+    return _Header(matched, dialect, first.number - 1, first, last, count, cells)
 
 
 def _records(lines: Sequence[Line], dialect: Dialect) -> Iterator[_Found]:
@@ -162,7 +182,7 @@ def _matched(cells: tuple[str, ...], expected: Expected) -> int:
 
 def _is_header(found: _Header, expected: Expected) -> bool:
     """Half of the required columns, or of all that could be there, is a header and not a chance."""
-    possible = len(set(expected.names.values()))
+    possible = len(expected.columns)
     needed = len(expected.required) or possible
     return found.matched * 2 >= min(needed, possible) and found.matched > 0
 
@@ -220,7 +240,7 @@ def _without_header(
     lines: Sequence[Line], form: FileFormat, expected: Expected, shown: str
 ) -> Dialect:
     """The mapping gives the columns in their order; the delimiter is the one that makes as many."""
-    columns = tuple(dict.fromkeys(expected.names.values()))
+    columns = expected.columns
     rows = lines[form.skip_lines or 0 :]
     declared = form.delimiter_character
     best: Sampled | None = None
@@ -248,7 +268,7 @@ def _of_fixed_width(
 ) -> Dialect:
     """Columns of the agreed widths; the header, where there is one, is cut in the same way."""
     if not form.header:
-        columns = tuple(dict.fromkeys(expected.names.values()))
+        columns = expected.columns
         first = lines[min(form.skip_lines or 0, len(lines) - 1)]
         return Dialect("", None, header=columns, first_row_line=first.number,
                        rows_begin_at=first.begins_at, widths=form.widths)  # fmt: skip
@@ -310,7 +330,7 @@ def _broken_header(lines: Sequence[Line], expected: Expected) -> Line | None:
 
 def _looks_fixed(texts: Sequence[str], expected: Expected) -> bool:
     """Whether a line holds the columns' names set apart by blanks only."""
-    possible = len(set(expected.names.values()))
+    possible = len(expected.columns)
     for text in texts:
         cells = tuple(re.split(r" {2,}|\t+ *", text.strip()))
         if len(cells) > 1 and _matched(cells, expected) * 2 >= possible:
