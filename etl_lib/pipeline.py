@@ -69,11 +69,16 @@ def is_loaded(run: Run) -> bool:
 
 def frozen_mapping(run: Run, resolve: Callable[[], ResolvedMapping]) -> ResolvedMapping:
     """The mapping that the run began with: resolved at the first call, remembered from then on."""
-    if run.workspace.exists(_FROZEN):
-        return ResolvedMapping.model_validate_json(run.workspace.read_bytes(_FROZEN))
+    if known := _frozen(run):
+        return known
     resolved = resolve()
     run.workspace.write_bytes(_FROZEN, resolved.model_dump_json(by_alias=True).encode())
     return resolved
+
+
+def _frozen(run: Run) -> ResolvedMapping | None:
+    data = run.workspace.find_bytes(_FROZEN)
+    return None if data is None else ResolvedMapping.model_validate_json(data)
 
 
 def do_extract(
@@ -186,7 +191,7 @@ def begin_anew(run: Run, entities: Mapping[str, Entity]) -> None:
 
     migrate_if_needed(run.database_url, entities)
     begun = run.started_at.isoformat().encode()
-    if run.workspace.exists(_BEGUN) and run.workspace.read_bytes(_BEGUN) == begun:
+    if run.workspace.find_bytes(_BEGUN) == begun:
         return
     set_aside(run.database_url, run.dag_id, run.run_id, run.started_at)
     if not is_loaded(run):
@@ -301,9 +306,6 @@ def end_hold(run: Run) -> None:
 
 def do_report(run: Run, reply: Reply = _PLAIN) -> Outcome:
     """Say what became of the run, from what its stages have recorded; to the school as `reply` says."""
-    resolved = None
-    if run.workspace.exists(_FROZEN):
-        resolved = ResolvedMapping.model_validate_json(run.workspace.read_bytes(_FROZEN))
     return report(
         run,
         Ledger(run.database_url).stopped_by(run),
@@ -311,7 +313,7 @@ def do_report(run: Run, reply: Reply = _PLAIN) -> Outcome:
         _remembered(run, Validated, "validate"),
         _remembered(run, Transformed, "transform"),
         planned_by(run.database_url, run) if run.wishes.dry_run else None,
-        resolved,
+        _frozen(run),
         reply,
     )
 
@@ -422,9 +424,8 @@ def _kept(run: Run, stage: str, manifest: M) -> M:
 
 def _remembered(run: Run, model: type[M], stage: str) -> M | None:
     """The manifest that a stage has left, or None when it has not run to its end."""
-    if not run.workspace.exists(manifest_key(stage)):
-        return None
-    return model.model_validate_json(run.workspace.read_bytes(manifest_key(stage)))
+    data = run.workspace.find_bytes(manifest_key(stage))
+    return None if data is None else model.model_validate_json(data)
 
 
 def _recalled(run: Run, model: type[M], stage: str) -> M:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
@@ -30,7 +31,7 @@ _SCRATCH = "etl-scratch-"
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder on disk or a prefix of a bucket, addressed by keys such as `staging/a/rows.parquet`.
+    """A folder on disk or a prefix of a bucket, addressed by keys such as `staging/a/rows.arrow`.
 
     Objects appear whole or not at all. Every method raises TryAgain (STORAGE_UNAVAILABLE) when the
     storage does not answer, and FileNotFoundError where a key that is read does not exist.
@@ -129,23 +130,35 @@ class Storage:
 
     def read_bytes(self, key: str) -> bytes:
         """The whole object; for small ones."""
-        with self.reading(key) as stream, _answering(self.root):
-            return bytes(stream.read())
+        with _answering(self.root):
+            if self.is_local:
+                return Path(self._path(key)).read_bytes()
+            return s3.read(self.client, *self._place(key))
+
+    def find_bytes(self, key: str) -> bytes | None:
+        """The whole object, or None when there is none of this key; for small ones."""
+        try:
+            return self.read_bytes(key)
+        except FileNotFoundError:
+            return None
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """Write a small object, replacing one of the same key."""
-        with scratch_folder() as folder:
-            scratch = folder / "object"
-            scratch.write_bytes(data)
-            self.put_file(scratch, key)
-
-    def put_file(self, source: Path, key: str) -> None:
-        """Copy a finished local file to `key`, replacing an object of the same key."""
         with _answering(self.root):
             if self.is_local:
-                _put_local(source, Path(self._path(key)))
+                with _appearing(Path(self._path(key))) as part:
+                    _write_locked(part, io.BytesIO(data))
             else:
-                self.client.upload_file(str(source), *self._place(key))
+                s3.write(self.client, *self._place(key), data)
+
+    def put_file(self, source: Path, key: str) -> None:
+        """Move a finished local file to `key`, in the place of an object of the same key."""
+        with _answering(self.root):
+            if self.is_local:
+                _move(source, Path(self._path(key)))
+            else:
+                s3.upload(self.client, *self._place(key), source)
+                source.unlink()
 
     def get_file(self, key: str, target: Path) -> None:
         """Copy the object to a local file."""
@@ -214,6 +227,10 @@ class Draft(Storage):
         """See Storage."""
         with self._holder(key).reading(key) as stream:
             yield stream
+
+    def read_bytes(self, key: str) -> bytes:
+        """See Storage."""
+        return self._holder(key).read_bytes(key)
 
     def get_file(self, key: str, target: Path) -> None:
         """See Storage."""
@@ -294,21 +311,41 @@ def _locked_folder(place: Path) -> tuple[Path, int]:
             os.close(descriptor)
 
 
-def _put_local(source: Path, target: Path) -> None:
-    """Copy a file so that the target appears whole; unfinished copies of killed processes go."""
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A name for a file that becomes the target at the end of the block, whole or not at all.
+
+    What killed processes have left of theirs goes.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     for old in target.parent.glob("*.part"):
         _remove_abandoned(old)
     part = Path(f"{target}.{os.getpid()}.part")
     try:
-        with part.open("wb") as out, source.open("rb") as stream:
-            fcntl.flock(out, fcntl.LOCK_EX)
-            shutil.copyfileobj(stream, out, 1 << 20)
-            out.flush()
-            part.replace(target)
+        yield part
+        part.replace(target)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def _move(source: Path, target: Path) -> None:
+    with _appearing(target) as part, source.open("rb") as stream:
+        fcntl.flock(
+            stream, fcntl.LOCK_EX
+        )  # of the file, whatever its name: `part` is not abandoned
+        try:
+            source.rename(part)
+        except OSError:  # to another disk
+            _write_locked(part, stream)
+            source.unlink()
+
+
+def _write_locked(part: Path, stream: BinaryIO) -> None:
+    """Copy the stream to `part`, which is locked until it is whole."""
+    with part.open("wb") as out:
+        fcntl.flock(out, fcntl.LOCK_EX)
+        shutil.copyfileobj(stream, out, 1 << 20)
 
 
 def _unless_gone(_: Any, __: str, what: Any) -> None:

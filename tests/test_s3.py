@@ -11,6 +11,7 @@ import pytest
 
 from etl_lib.errors import TryAgain
 from etl_lib.extract import S3Source
+from etl_lib.s3 import _SMALL_BYTES
 from etl_lib.storage import Storage
 
 LISTING = (
@@ -19,6 +20,7 @@ LISTING = (
     b"</Contents></ListBucketResult>"
 )
 SIZE = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n"
+LARGE = b"abc" * _SMALL_BYTES
 Serve = Callable[..., str]
 
 
@@ -66,11 +68,35 @@ def test_a_listing_that_ends_within_its_headers_is_no_empty_folder(serve: Serve,
 def test_an_object_whose_answers_are_cut_is_never_read_as_an_empty_or_shorter_one(
     serve: Serve,
 ) -> None:
-    about, body = SIZE % 3, SIZE % 3 + b"abc"
-    for answers in ([about[:30]], [about, body[:30]], [about, body[:-2]]):
+    small, large = SIZE % 3 + b"abc", begin_of(LARGE) + LARGE[:_SMALL_BYTES]
+    for answer in (small[:30], small[:-2]):
         with pytest.raises(TryAgain, match="STORAGE_UNAVAILABLE"):
-            storage(serve(*answers)).read_bytes("people.csv")
-    assert storage(serve(about, body)).read_bytes("people.csv") == b"abc"
+            storage(serve(answer)).read_bytes("people.csv")
+    for answers in ([small[:30]], [small[:-2]], [large[:-2]], [large, small], [large, large[:30]]):
+        with pytest.raises(TryAgain, match="STORAGE_UNAVAILABLE"):
+            opened(storage(serve(*answers)))
+    assert storage(serve(small)).read_bytes("people.csv") == b"abc"
+    assert opened(storage(serve(small))) == b"abc"
+    assert opened(storage(serve(large, SIZE % len(LARGE) + LARGE))) == LARGE
+
+
+def opened(place: Storage) -> bytes:
+    with place.reading("people.csv") as stream:
+        return bytes(stream.read(len(LARGE)))
+
+
+def begin_of(data: bytes) -> bytes:
+    """The headers of an answer with the first bytes."""
+    span = b"Content-Range: bytes 0-%d/%d" % (_SMALL_BYTES - 1, len(data))
+    return (SIZE % _SMALL_BYTES).replace(b"200 OK", b"206 Partial Content\r\n" + span)
+
+
+def test_an_object_is_empty_only_when_its_size_says_so(serve: Serve) -> None:
+    said = b"<Error><Code>InvalidRange</Code></Error>"
+    no_such_range = (SIZE % len(said)).replace(b"200 OK", b"416 No Such Range") + said
+    assert opened(storage(serve(no_such_range, SIZE % 0))) == b""
+    with pytest.raises(TryAgain, match="STORAGE_UNAVAILABLE"):
+        opened(storage(serve(no_such_range, SIZE % 3)))
 
 
 def test_a_download_whose_answer_is_cut_ends_at_once_and_leaves_no_shorter_file(

@@ -68,15 +68,31 @@ def test_an_unfinished_object_of_a_killed_process_is_no_object_and_goes(place: P
 
 
 def test_a_full_disk_is_said_to_be_full(place: Path) -> None:
-    big = place / "big"
-    big.write_bytes(b"x" * 4096)
     storage = Storage.local(place / "s")
     (place / "s" / f"there.{os.getpid()}.part").symlink_to("/dev/full")
     with pytest.raises(TryAgain) as caught:
-        storage.put_file(big, "there")
+        storage.write_bytes("there", b"x" * 4096)
     assert [fault.code for fault in caught.value.faults] == ["DISK_FULL"]
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("disk", ["the same", "another"])
+def test_a_file_that_is_put_moves_and_its_old_name_may_be_used_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch, disk: str
+) -> None:
+    def to_another(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    if disk == "another":
+        monkeypatch.setattr(Path, "rename", to_another)
+    storage, file = Storage.local(place / "s"), place / "file"
+    for key in ("first", "second", "first"):
+        file.write_bytes(key.encode())
+        storage.put_file(file, key)
+        assert not file.exists()
+    assert storage.keys() == ["first", "second"] and storage.read_bytes("first") == b"first"
+    assert sorted(path.name for path in (place / "s").iterdir()) == ["first", "second"]
 
 
 def test_a_draft_reads_what_is_below_and_writes_and_deletes_nothing_there(tmp_path: Path) -> None:

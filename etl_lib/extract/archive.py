@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def fetch(
         key = f"files/{digest}"
         # by size as well: some stores list an object whose upload was cut
         if archive.size_bytes(key) != file.size_bytes:
-            archive.put_file(path, key)
+            archive.put_file(_twin(path), key)
         delivered = DeliveredFile(
             name=file.name, size_bytes=file.size_bytes, modified_at=file.modified_at,
             sha256=digest, archive_key=key,
@@ -45,6 +46,16 @@ def fetch(
         if now.get(file.name) != file:
             raise _changed(file.name)
     return fetched
+
+
+def _twin(path: Path) -> Path:
+    """The same bytes under a second name; both are only read from now on."""
+    twin = path.with_suffix(".twin")
+    try:
+        twin.hardlink_to(path)
+    except OSError:  # a disk that knows no second names
+        shutil.copyfile(path, twin)
+    return twin
 
 
 def _changed(name: str) -> TryAgain:

@@ -22,9 +22,10 @@ def perhaps_cut(
     files are left to their own checksums. Nothing is said of a file that was not there last time, or whose bytes
     the archive no longer has.
     """
-    if not archive.exists(last_key):
+    described = archive.find_bytes(last_key)
+    if described is None:
         return []
-    last = Delivery.model_validate_json(archive.read_bytes(last_key))
+    last = Delivery.model_validate_json(described)
     keys = {file.name: file.archive_key for file in last.files}
     before = {m.feed: keys[m.file] for m in last.members if _is_plain(m)}
     faults = []

@@ -27,8 +27,9 @@ def test_what_is_cut_while_it_is_read_is_for_trying_again(
     storage = storage_of(school.order("run", "extract")["storage"])
     rows = pa.table({"key": [f"{number * 7919 % 999_983:09}" for number in range(300_000)]})
     pq.write_table(rows, tmp_path / "rows", compression="none", use_dictionary=False)
+    size_bytes = (tmp_path / "rows").stat().st_size
     storage.put_file(tmp_path / "rows", "cut/rows")
-    bench.s3_proxy.arm(Fault("cut", "down", at=(tmp_path / "rows").stat().st_size // 2, down=40))
+    bench.s3_proxy.arm(Fault("cut", "down", at=size_bytes // 2, down=40))
     with pytest.raises(TryAgain, match="STORAGE_UNAVAILABLE"), storage.reading("cut/rows") as cut:
         pq.read_table(cut)
     assert bench.s3_proxy.fault and bench.s3_proxy.fault.fired
