@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ import xxhash
 
 Mask = npt.NDArray[np.bool_]
 _PARTS = 32
+_AT_ONCE = (
+    2048  # texts that stay in the processor's cache: of 65,536 a hash takes three times as long
+)
 
 
 def hashes_of(texts: Iterable[bytes]) -> bytes:
@@ -24,7 +28,14 @@ def hashes_of(texts: Iterable[bytes]) -> bytes:
 
 def digests(values: pa.BinaryArray | pa.StringArray) -> bytes:
     """See hashes_of, of each value; null has the hash of no bytes."""
-    return hashes_of(pc.fill_null(values.cast(pa.binary()), b"").to_pylist())
+    return b"".join(map(hashes_of, _texts(values)))
+
+
+def _texts(values: pa.BinaryArray | pa.StringArray) -> Iterator[list[bytes]]:
+    """The values, some at a time; null as no bytes."""
+    plain = pc.fill_null(values.cast(pa.binary()), b"")
+    for begin in range(0, len(plain), _AT_ONCE):
+        yield plain.slice(begin, _AT_ONCE).to_pylist()
 
 
 def short_hashes(values: pa.StringArray) -> pa.UInt64Array:
@@ -32,8 +43,8 @@ def short_hashes(values: pa.StringArray) -> pa.UInt64Array:
 
     That among 5,000,000 different values two have the same happens once in a million times (n² / 2^65).
     """
-    texts = pc.fill_null(values.cast(pa.binary()), b"").to_pylist()
-    hashes = np.fromiter(map(xxhash.xxh3_64_intdigest, texts), np.uint64, len(texts))
+    found = chain.from_iterable(map(xxhash.xxh3_64_intdigest, some) for some in _texts(values))
+    hashes = np.fromiter(found, np.uint64, len(values))
     return pa.array(hashes, mask=values.is_null().to_numpy(zero_copy_only=False))
 
 

@@ -137,6 +137,11 @@ def test_a_hash_is_the_same_for_the_same_value_of_a_client_and_never_the_value(m
     ("cell", "value"),
     [
         ("2026-11-24", date(2026, 11, 24)),
+        ("2026-2-3", date(2026, 2, 3)),
+        ("2026-02-30", "VALUE_NOT_A_DATE"),
+        ("2026-11-24T08", "VALUE_NOT_A_DATE"),
+        ("0000-01-01", "VALUE_NOT_A_DATE"),
+        ("1582-01-01", "VALUE_OUT_OF_RANGE"),
         ("24/11/2026", date(2026, 11, 24)),
         ("4/1/2026", date(2026, 1, 4)),
         ("30/02/2026", "VALUE_NOT_A_DATE"),
@@ -150,6 +155,8 @@ def test_a_hash_is_the_same_for_the_same_value_of_a_client_and_never_the_value(m
 def test_a_date_becomes(made: Made, cell: str, value: object) -> None:
     rule = {"from": "A", "date_formats": ["%Y-%m-%d", "%d/%m/%Y"]}
     assert one(made, "birth_date", rule, cell) == value
+    beside = made("person", "birth_date", rule, {"A": ["2026-11-25", cell, "2024-02-29"]})
+    assert beside == [date(2026, 11, 25), value, date(2024, 2, 29)]
 
 
 @pytest.mark.parametrize(

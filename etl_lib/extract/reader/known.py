@@ -21,7 +21,7 @@ from etl_lib.manifest import LINE_HASH
 from etl_lib.rules.repeats import halves, hashes_of
 from etl_lib.rules.snapshots import HASH, NONE, Numbers, SnapshotRows, places_of
 
-_CHUNK_BYTES = 4 * 1024 * 1024
+_CHUNK_BYTES = 128 * 1024  # stays in the processor's cache: 4 MiB at a time take 1.6 times as long
 
 
 @dataclass
@@ -118,7 +118,8 @@ def _digests(path: Path, begin: int, end: int) -> Iterator[bytes]:
         stream.seek(begin)
         while chunk := stream.read(min(_CHUNK_BYTES, left)):
             left -= len(chunk)
-            *lines, rest = (rest + chunk).split(b"\n")
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop()
             yield hashes_of(lines)
     if rest:
         yield hashes_of([rest])

@@ -112,6 +112,8 @@ class RowReader:
             ended = False
             while not ended:
                 chunk = stream.read(min(BLOCK_BYTES, left))
+                # with its last line whole, a block need not be copied again to be put together
+                chunk += stream.readline(min(_LONGEST_LINE_BYTES, left - len(chunk)))
                 left -= len(chunk)
                 block, ended = rest + chunk, not chunk
                 if not ended:
