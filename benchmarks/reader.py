@@ -1,4 +1,4 @@
-"""CPU and memory of the reader, from CSV to Parquet, as ratios to its peers in one interleaved run.
+"""CPU and memory of the reader, from CSV to a file of columns, as ratios to its peers in one interleaved run.
 
 Run as `python -m benchmarks.reader`; `--rows` makes it smaller, and then nothing is kept.
 """
@@ -33,11 +33,12 @@ _FILES = {
     "start": "Ten rows",
 }
 _HOW = (
-    "A file of people ({rows:,} rows, {columns} columns, {size_mb:.0f} MB, always the same) from CSV to Parquet, all "
-    "values as text. Each run is a process of its own, start and end included; user and system time of all its "
+    "A file of people ({rows:,} rows, {columns} columns, {size_mb:.0f} MB, always the same) from CSV to a file of "
+    "columns, all values as text: Parquet by the peers, by this reader an Arrow file, as the product's stages hand "
+    "them on. Each run is a process of its own, start and end included; user and system time of all its "
     "threads; median of {times} runs, one system after another within each of them. Plain pyarrow is "
-    "`pyarrow.csv.open_csv`, whose batches go to a `ParquetWriter`, once with its own settings, which the "
-    "ratios are to, and once with the product's (lz4, no dictionary). This reader checks every row, "
+    "`pyarrow.csv.open_csv`, whose batches go to a `ParquetWriter`, which the "
+    "ratios are to, and once to an Arrow file as the product's (lz4). This reader checks every row, "
     "and numbers and explains those that it rejects. What a start costs shows in the file of ten rows. On the "
     "broken file the peers leave out or mend what they find wrong (pyarrow without its check of UTF-8), since "
     "they would give up else."
@@ -102,7 +103,7 @@ class _Bench:
 
     def run(self, system: str, source: Path, kind: str) -> Spent | None:
         """One system on one file, in a process of its own; None when it gives up."""
-        target = self.folder / "staged.parquet"
+        target = self.folder / "staged"
         if system == OURS:
             command = [
                 sys.executable,

@@ -1,4 +1,4 @@
-"""One file through the reader to Parquet, as a run does it: `python -m benchmarks.staged CSV PARQUET COLUMN...`.
+"""One file through the reader to an Arrow file, as a run does it: `python -m benchmarks.staged CSV FILE COLUMN...`.
 
 Prints the rows read, accepted and rejected.
 """

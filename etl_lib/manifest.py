@@ -11,7 +11,7 @@ from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import Fault
 from etl_lib.run import folder_name
 
-# Columns of every file of rejected rows (Parquet, all strings but `line`):
+# Columns of every file of rejected rows (an Arrow file, all strings but `line`):
 #   file, line (int64; 0: the whole file), key (null when it cannot be read), column (null: the
 #   whole row), code (see messages.py). One line per fault; a row with two faults has two.
 REJECT_COLUMNS = ("file", "line", "key", "column", "code")
@@ -50,7 +50,7 @@ SNAPSHOTS = (
 
 def snapshot_key(run_id: str, feed: str, entity: str) -> str:
     """Where the archive keeps the rows of a fill as a run has loaded them; see Snapshot."""
-    return f"{SNAPSHOTS}/{folder_name(run_id)}/{feed}.{entity}.parquet"
+    return f"{SNAPSHOTS}/{folder_name(run_id)}/{feed}.{entity}.arrow"
 
 
 def mapping_key(run_id: str) -> str:
@@ -107,7 +107,7 @@ class Delivery(Model):
 class Snapshot(Model):
     """The rows of one (feed, entity) as the client's last load has left them; never those it rejected.
 
-    `key`: Parquet in the archive, in the order of the files: ROW_HASH (16 bytes, of the row's cells),
+    `key`: an Arrow file in the archive, in the order of the files: ROW_HASH (16 bytes, of the row's cells),
     LINE_HASH (of the line it stood on, null when another line may not be taken for it), FACTS (see
     rules.facts), ROW_THROUGH, ROW_FILTERED, the entity's key, `_deleted` (the row says of itself that it is
     deleted), fields that are needed of unchanged rows too, and hashes of values that no two rows should
@@ -138,7 +138,7 @@ class KnownFill(Model):
 class KnownRows(Model):
     """Rows of a table that need not be read, since the last load had the same lines.
 
-    `key`: Parquet in the run's workspace, by line: `_line`, and by the name of each entity that the feed
+    `key`: an Arrow file in the run's workspace, by line: `_line`, and by the name of each entity that the feed
     fills the row's place in that snapshot, all int32.
     """
 
@@ -154,12 +154,12 @@ class KnownRows(Model):
 class ReadTable(Model):
     """One member after the reading pass.
 
-    `rows_key`: Parquet in the run's workspace, one row per accepted row but the `known` ones: `_line`
+    `rows_key`: an Arrow file in the run's workspace, one row per accepted row but the `known` ones: `_line`
     int64 (physical line on which the record starts, the first line of the file is 1), then a string
     column for each column of the feed that the file has (named as the mapping names it, cells untouched:
     not trimmed, empty stays empty), then one for each file-name part as `{part}`. `line_form`: there is
     LINE_HASH as well, of lines written in this way (null for a row that is not one plain line).
-    `rejects_key`: Parquet with REJECT_COLUMNS of the rows that could not be read.
+    `rejects_key`: an Arrow file with REJECT_COLUMNS of the rows that could not be read.
     rows_read = rows_accepted + rows_rejected. `columns`: mapping names that the file has.
     `entities`: of those of the feed whose rows they are, None for all; when only rejected rows are
     run again, the whole tables are of none and stand beside for look-ups and facts.
@@ -208,7 +208,7 @@ class ValidatedFill(Model):
     """How the rows of one (feed, entity) were judged.
 
     rows_read (all tables of the feed, rejected ones included) = rows_filtered + rows_rejected +
-    rows_accepted. `rejects_key`: Parquet with REJECT_COLUMNS, without those of the reading pass.
+    rows_accepted. `rejects_key`: an Arrow file with REJECT_COLUMNS, without those of the reading pass.
     """
 
     feed: str
@@ -270,7 +270,7 @@ class Validated(Model):
 class TransformedFill(Model):
     """The canonical rows of one (feed, entity).
 
-    `rows_key`: Parquet, one row per distinct key: the entity's fields that the feed fills, typed
+    `rows_key`: an Arrow file, one row per distinct key: the entity's fields that the feed fills, typed
     (`columns`: id, text, enum: string; integer: int64; decimal: decimal128; boolean; date: date32;
     timestamp: timestamp[us, UTC]; arrays: list<string>), then `extra` (JSON text or null),
     `_deleted` bool, `_file` string, `_line` int64.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 from pydantic import Field, computed_field
@@ -19,7 +20,6 @@ from etl_lib.config.entity import Entity, Model
 from etl_lib.config.letters import composed
 from etl_lib.database import Connection, connected
 from etl_lib.manifest import keys_key
-from etl_lib.parquet import batches
 from etl_lib.storage import Storage
 
 RUNS = 30  # how far back; older deliveries are looked up run by run
@@ -259,7 +259,7 @@ def _lines(archives: Sequence[Storage], run_id: str, key: str) -> _Lines | None:
         with suppress(FileNotFoundError), archive.reading(keys_key(run_id)) as stream:
             exact: list[dict[str, Any]] = []
             similar = 0
-            for batch in batches(stream):
+            for batch in pq.ParquetFile(stream).iter_batches():
                 same = batch.filter(pc.equal(batch["key"], key))
                 exact += [{n: row[n] for n in _OF_LINE} for row in same.to_pylist()]
                 alike = pc.equal(_folded(batch["key"]), _folded(pa.array([key]))[0])

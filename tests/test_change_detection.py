@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from etl_lib.arrow_file import read_table
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.database import connected
 from etl_lib.errors import CannotUndo, EtlError
@@ -653,15 +654,15 @@ def test_rows_that_a_filter_leaves_out_stand_in_the_snapshot_where_lines_may_be_
     pair = _pair(*pairs)
     pair.do(edited(("enrollments", 1, "other"), mapping=mapping))
     snapshots = pair.folder / pair.clients[0].client_id / "archive" / "snapshots"
-    [path] = snapshots.rglob("enrollments.enrollment.parquet")
-    assert pq.read_table(path)["enrollment_id"].to_pylist()[:2] == ["S0|P0", second]
+    [path] = snapshots.rglob("enrollments.enrollment.arrow")
+    assert read_table(path)["enrollment_id"].to_pylist()[:2] == ["S0|P0", second]
 
 
 def test_a_snapshot_that_is_gone_or_damaged_only_costs_time(pairs: tuple[str, Path]) -> None:
     pair = _pair(*pairs)
     pair.do(LOAD)
     with_it, without = pair.clients
-    kept = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.parquet"))
+    kept = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.arrow"))
     assert len(kept) == 5
     kept[0].unlink()
     for path in kept[1:]:
@@ -669,7 +670,7 @@ def test_a_snapshot_that_is_gone_or_damaged_only_costs_time(pairs: tuple[str, Pa
     said = pair.do(edited(("people", 1, "other")))
     assert said[0] == said[1]
     assert with_it.copied == without.copied
-    after = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.parquet"))
+    after = sorted((pair.folder / with_it.client_id / "archive" / "snapshots").rglob("*.arrow"))
     assert len(after) == 5 and not set(after) & set(kept), "older snapshots go"
 
 

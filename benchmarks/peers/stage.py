@@ -1,4 +1,4 @@
-"""Stages a CSV file as Parquet with one peer: `stage.py SYSTEM CSV PARQUET KIND`; all columns are text.
+"""Stages a CSV file as a file of columns with one peer: `stage.py SYSTEM CSV FILE KIND`; all columns are text.
 
 KIND `broken`: with the settings that leave out what the system finds wrong, without which it would give
 up; `long`: values have line ends in them, which some must be told.
@@ -14,23 +14,33 @@ Stage = Callable[[str, str, str], None]
 
 
 def _pyarrow(source: str, target: str, kind: str) -> None:
-    _pyarrow_written(source, target, kind)
+    import pyarrow.parquet as pq
+
+    reader = _pyarrow_opened(source, kind)
+    with pq.ParquetWriter(target, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
 
 
 def _pyarrow_light(source: str, target: str, kind: str) -> None:
-    """With the writer's settings of the product."""
-    _pyarrow_written(source, target, kind, compression="lz4", use_dictionary=False)
+    """With the product's writer, and its settings."""
+    import pyarrow as pa
+
+    reader = _pyarrow_opened(source, kind)
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with pa.OSFile(target, "wb") as out, pa.ipc.new_file(out, reader.schema, options=options) as to:
+        for batch in reader:
+            to.write_batch(batch)
 
 
-def _pyarrow_written(source: str, target: str, kind: str, **settings: Any) -> None:
+def _pyarrow_opened(source: str, kind: str) -> Any:
     import pyarrow as pa
     import pyarrow.csv
-    import pyarrow.parquet as pq
 
     broken = kind == "broken"
     with open(source, "rb") as stream:  # noqa: PTH123 (nothing but what it takes)
         names = stream.readline().decode().strip().split(",")
-    reader = pyarrow.csv.open_csv(
+    return pyarrow.csv.open_csv(
         source,
         parse_options=pyarrow.csv.ParseOptions(
             invalid_row_handler=(lambda _: "skip") if broken else None,
@@ -40,9 +50,6 @@ def _pyarrow_written(source: str, target: str, kind: str, **settings: Any) -> No
             column_types=dict.fromkeys(names, pa.string()), check_utf8=not broken
         ),
     )
-    with pq.ParquetWriter(target, reader.schema, **settings) as writer:
-        for batch in reader:
-            writer.write_batch(batch)
 
 
 def _pandas(source: str, target: str, kind: str) -> None:

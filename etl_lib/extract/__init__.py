@@ -1,4 +1,4 @@
-"""Finds a delivery, keeps its original bytes, and reads it: CSV to Parquet of text with line numbers."""
+"""Finds a delivery, keeps its original bytes, and reads it: CSV to columns of text with line numbers."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

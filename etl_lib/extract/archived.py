@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from etl_lib.arrow_file import batches, read_schema, written
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import Fault, FixTheSetup
 from etl_lib.extract.sources import Listing, RemoteFile
 from etl_lib.manifest import Delivery, ReadTable, delivery_folder, mapping_key
-from etl_lib.parquet import batches
 from etl_lib.run import Run
 from etl_lib.storage import Storage
 
@@ -76,9 +75,9 @@ def recall(archives: Sequence[Storage], known: KnownDelivery, lines: RejectedLin
     for archive in archives:
         with suppress(FileNotFoundError):
             delivery = Delivery.model_validate_json(archive.read_bytes(f"{folder}/delivery.json"))
-            key = mapping_key(known.run_id)
-            key = key if archive.exists(key) else f"{folder}/mapping.json"
-            mapping = ResolvedMapping.model_validate_json(archive.read_bytes(key))
+            described = archive.find_bytes(mapping_key(known.run_id))
+            described = described or archive.read_bytes(f"{folder}/mapping.json")
+            mapping = ResolvedMapping.model_validate_json(described)
             return Archived(delivery, mapping, archive, lines)
     raise _lost(f"`{folder}` is not there.")
 
@@ -114,16 +113,14 @@ def _some_rows(
 ) -> ReadTable:
     """The rows of a table that stand on these lines, as a table of its own."""
     wanted = pa.array(sorted(lines), pa.int64())
-    accepted = _filtered(
-        run, table.rows_key, "_line", wanted, f"extract/rows-{name}.parquet", folder
-    )
+    accepted = _filtered(run, table.rows_key, "_line", wanted, f"extract/rows-{name}.arrow", folder)
     rejected = _filtered(
-        run, table.rejects_key, "line", wanted, f"extract/rejects-{name}.parquet", folder
+        run, table.rejects_key, "line", wanted, f"extract/rejects-{name}.arrow", folder
     )
     return table.model_copy(
         update={
-            "rows_key": f"extract/rows-{name}.parquet",
-            "rejects_key": f"extract/rejects-{name}.parquet",
+            "rows_key": f"extract/rows-{name}.arrow",
+            "rejects_key": f"extract/rejects-{name}.arrow",
             "rows_read": accepted + rejected,
             "rows_accepted": accepted,
             "rows_rejected": rejected,
@@ -135,14 +132,14 @@ def _filtered(
     run: Run, key: str, column: str, lines: pa.Int64Array, new_key: str, folder: Path
 ) -> int:
     """Write the rows of a file of the workspace that stand on these lines to another; gives how many."""
-    path, rows = folder / "some.parquet", 0
+    path, rows = folder / "some.arrow", 0
     with (
         run.workspace.reading(key) as stream,
-        pq.ParquetWriter(path, pq.read_schema(stream)) as writer,
+        written(path, read_schema(stream)) as writer,
     ):
         for batch in batches(stream):
             some = batch.filter(pc.is_in(batch[column], value_set=lines))
-            writer.write_batch(some)
+            writer.write_table(pa.Table.from_batches([some]))
             rows += some.num_rows
     run.workspace.put_file(path, new_key)
     return rows

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from psycopg import sql
 
+from etl_lib.arrow_file import write_table
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.database import Connection, connected
 from etl_lib.errors import AskTheSchool, Fault, Superseded, TryAgain
@@ -362,8 +362,8 @@ def _keep_rejects(run: Run, rejects: dict[str, list[RejectedRow]]) -> None:
         columns = list(zip(*rows, strict=True)) or [()] * len(schema)
         arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
         with scratch_folder() as scratch:
-            pq.write_table(pa.table(arrays, schema=schema), scratch / "rejects.parquet")
-            run.workspace.put_file(scratch / "rejects.parquet", f"load/rejects-{name}.parquet")
+            write_table(scratch / "rejects.arrow", pa.table(arrays, schema=schema))
+            run.workspace.put_file(scratch / "rejects.arrow", f"load/rejects-{name}.arrow")
 
 
 def _samples(

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from psycopg import sql
 
+from etl_lib.arrow_file import read_table
 from etl_lib.config.entity import Entity, whose_keys_are_held
 from etl_lib.config.mapping import ColumnRule, Feed, Renames
 from etl_lib.database import Connection
@@ -116,7 +116,7 @@ def _rows(
         if one.rows_rejected:
             tally.add(first, "rejected", one.rows_rejected)
         with run.workspace.reading(one.rows_key) as stream:
-            rows = pq.read_table(stream)
+            rows = read_table(stream)
         for line, (old, new, kind) in _texts(rows, renames, feed, run.client_id):
             known = tuple(e for e in kinds.get(kind, ()) if e in kept)
             row = _Row(one.shown, line, old, new, known or (first,))

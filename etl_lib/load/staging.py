@@ -1,4 +1,4 @@
-"""Brings a fill's canonical Parquet rows into a temporary table of the load's own transaction."""
+"""Brings a fill's canonical rows into a temporary table of the load's own transaction."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 from psycopg import sql
 
+from etl_lib.arrow_file import batches, read_table
 from etl_lib.config.project import Fill
 from etl_lib.database import Connection
 from etl_lib.load.tables import sql_type
 from etl_lib.manifest import TransformedFill
-from etl_lib.parquet import batches
 from etl_lib.storage import Storage
 
 _EXTRAS = {"extra": "jsonb", "_deleted": "boolean", "_file": "text", "_line": "bigint"}
@@ -148,6 +147,6 @@ def _copy_rejected_keys(
     with connection.cursor().copy(statement) as copy:
         for rejects_key in rejects_keys:
             with workspace.reading(rejects_key) as stream:
-                keys = pq.read_table(stream, columns=["key"])["key"]
+                keys = read_table(stream, columns=["key"])["key"]
             for value in pc.unique(keys).drop_null().to_pylist():
                 copy.write_row((value,))

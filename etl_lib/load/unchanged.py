@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 from psycopg import sql
 
+from etl_lib.arrow_file import batches, read_table, write_table
 from etl_lib.database import Connection
 from etl_lib.errors import RowsMoved
 from etl_lib.load.merge import Stamp
@@ -31,7 +31,6 @@ from etl_lib.manifest import (
     TransformedFill,
 )
 from etl_lib.metrics.snapshots import snapshots_of, write_snapshots
-from etl_lib.parquet import batches
 from etl_lib.run import Run
 from etl_lib.storage import Storage, scratch_folder, sha256_of
 
@@ -177,11 +176,12 @@ def _without(run: Run, snapshot: Snapshot, rejected: Sequence[str | None]) -> Sn
     with scratch_folder() as scratch:
         path = scratch / "snapshot"
         run.archive.get_file(snapshot.key, path)
-        rows = pq.read_table(path)
+        rows = read_table(path)
         gone = pc.is_in(rows[f"{snapshot.entity}_id"], value_set=pa.array(rejected, pa.string()))
-        pq.write_table(rows.filter(pc.invert(gone)), path, compression="lz4")
+        write_table(path, rows.filter(pc.invert(gone)))
+        digest = sha256_of(path)
         run.archive.put_file(path, snapshot.key)
-        return snapshot.model_copy(update={"sha256": sha256_of(path)})
+        return snapshot.model_copy(update={"sha256": digest})
 
 
 def _unchanged(

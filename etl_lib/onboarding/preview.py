@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from etl_lib.arrow_file import read_table
 from etl_lib.config.mapping import FILE_PART, ColumnRule, part_of
 from etl_lib.config.project import Fill, Project, ResolvedMapping
 from etl_lib.errors import Fault
@@ -193,7 +194,7 @@ class _Looks:
 
     def _table(self, key: str) -> pa.Table:
         with self.run.workspace.reading(key) as stream:
-            return pq.read_table(stream)
+            return read_table(stream)
 
     def _fields(self, fill: Fill, rejects: pa.Table) -> list[FieldView]:
         lookups = Lookups.build(self.extracted.resolved, self._columns_of)

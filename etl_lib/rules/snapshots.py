@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from etl_lib.arrow_file import batches, count_rows, read_schema
 from etl_lib.config.project import Fill
 from etl_lib.manifest import (
     FACTS,
@@ -22,7 +22,6 @@ from etl_lib.manifest import (
     KnownRows,
     Snapshot,
 )
-from etl_lib.parquet import batches
 from etl_lib.rules.repeats import halves
 from etl_lib.storage import Storage, sha256_of
 
@@ -55,12 +54,12 @@ class SnapshotRows:
     @property
     def rows(self) -> int:
         """How many there are."""
-        return int(pq.read_metadata(self.path).num_rows)
+        return count_rows(self.path)
 
     @property
     def form(self) -> bytes:
         """How the lines of LINE_HASH were written; empty when nothing is known of lines."""
-        return bytes((pq.read_schema(self.path).metadata or {}).get(FORM, b""))
+        return bytes((read_schema(self.path).metadata or {}).get(FORM, b""))
 
 
 def last_of(snapshots: Sequence[Snapshot], fill: Fill, basis: str) -> Snapshot | None:
@@ -84,7 +83,7 @@ def read_snapshot(
         return None
     if sha256_of(path) != snapshot.sha256:
         return None
-    if schema is not None and not pq.read_schema(path).equals(schema):
+    if schema is not None and not read_schema(path).equals(schema):
         return None
     return SnapshotRows(path, snapshot)
 
@@ -164,7 +163,10 @@ def places_of(
 
 
 def _without_repeated(places: Numbers) -> None:
-    found = np.sort(places[places != NONE])
+    found = places[places != NONE]
+    if (found[1:] > found[:-1]).all():  # as most often: no need to sort
+        return
+    found.sort()
     often = found[1:][found[1:] == found[:-1]]
     if len(often):
         places[np.isin(places, often)] = NONE

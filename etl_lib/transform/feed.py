@@ -1,4 +1,4 @@
-"""The transform stage: streams each fill's accepted rows into one Parquet file of canonical rows."""
+"""The transform stage: streams each fill's accepted rows into one Arrow file of canonical rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from etl_lib.arrow_file import (
+    batches,
+    count_rows,
+    read_schema,
+    read_table,
+    write_table,
+    written,
+)
 from etl_lib.config.project import Fill
 from etl_lib.errors import FixTheMapping, RowsMoved
 from etl_lib.manifest import (
@@ -29,7 +36,6 @@ from etl_lib.manifest import (
     ValidatedFill,
     snapshot_key,
 )
-from etl_lib.parquet import batches, written
 from etl_lib.rules import (
     Lookups,
     PreparedRows,
@@ -108,7 +114,7 @@ def _columns_of(
     for table in extracted.tables_of(feed):
         with workspace.reading(table.rows_key) as stream:
             there = [name for name in columns if name in table.columns]
-            yield pq.read_table(stream, columns=there)
+            yield read_table(stream, columns=there)
 
 
 @dataclass
@@ -154,12 +160,12 @@ class _FillWork:
         """Stream, settle duplicates, and put rows and rejects where load finds them."""
         name = self.fill.name
         rows_key, rejects_key = (
-            f"transform/rows-{name}.parquet",
-            f"transform/rejects-{name}.parquet",
+            f"transform/rows-{name}.arrow",
+            f"transform/rejects-{name}.arrow",
         )
         schema = self._schema()
         with scratch_folder() as scratch:
-            path, filtered = scratch / "rows.parquet", scratch / "filtered.parquet"
+            path, filtered = scratch / "rows.arrow", scratch / "filtered.arrow"
             rows_in = self._write_canonical(path, filtered, schema)
             give_back()
             if self.whole:
@@ -168,11 +174,11 @@ class _FillWork:
             give_back()
             same = self.before.unchanged if self.before else 0
             shared, snapshot = self._remember(path, filtered, schema, scratch / "snapshot")
-            rows_out = pq.ParquetFile(path).metadata.num_rows
+            rows_out = count_rows(path)
             self.run.workspace.put_file(path, rows_key)
             rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects])
-            pq.write_table(rejects, scratch / "rejects.parquet")
-            self.run.workspace.put_file(scratch / "rejects.parquet", rejects_key)
+            write_table(scratch / "rejects.arrow", rejects)
+            self.run.workspace.put_file(scratch / "rejects.arrow", rejects_key)
         distinct = rejects.group_by(["file", "line"]).aggregate([]).num_rows
         assert rows_in == rows_out + distinct + repeated, f"{name}: rows do not add up"
         return TransformedFill(
@@ -235,11 +241,9 @@ class _FillWork:
         if not self.before:
             return shared, None
         feed, entity = self.fill.feed_name, self.fill.entity.entity
-        key = snapshot_key(self.run.run_id, feed, entity)
+        key, digest = snapshot_key(self.run.run_id, feed, entity), sha256_of(snapshot)
         self.run.archive.put_file(snapshot, key)
-        return shared, Snapshot(
-            feed=feed, entity=entity, key=key, sha256=sha256_of(snapshot), basis=self.basis
-        )
+        return shared, Snapshot(feed=feed, entity=entity, key=key, sha256=digest, basis=self.basis)
 
     def _snapshot_schema(self, canonical: pa.Schema) -> pa.Schema:
         entity = self.fill.entity
@@ -273,7 +277,7 @@ class _FillWork:
         if any(t.rows_rejected or not fills_rows(self.fill, set(t.columns)) for t in self.tables):
             return True
         with self.run.workspace.reading(self.judged.rejects_key) as stream:
-            keys = pq.read_table(stream, columns=["key"])["key"]
+            keys = read_table(stream, columns=["key"])["key"]
         return bool(keys.null_count or rejects["key"].null_count)
 
     def _prepared(self) -> Iterator[tuple[PreparedRows, dict[str, pa.Array], ReadTable, pa.BooleanArray]]:  # fmt: skip
@@ -312,7 +316,7 @@ class _FillWork:
     def _rejected_lines(self) -> dict[str, pa.Int64Array]:
         """Lines that validate rejected, by file."""
         with self.run.workspace.reading(self.judged.rejects_key) as stream:
-            rejects = pq.read_table(stream, columns=["file", "line"])
+            rejects = read_table(stream, columns=["file", "line"])
         return {
             file: pc.unique(rejects.filter(pc.equal(rejects["file"], file))["line"])
             for file in pc.unique(rejects["file"]).to_pylist()
@@ -401,7 +405,7 @@ class _FillWork:
 
     def _give_way(self, path: Path) -> None:
         """Reject rows whose key a later row has that is not run again: as in the whole file, it counts."""
-        rows, key = pq.read_table(path), self.fill.entity.key
+        rows, key = read_table(path), self.fill.entity.key
         ours = pc.unique(rows[key])
         order = {table.shown: at for at, table in enumerate(self.whole)}
         again = {table.shown: self._lines_of(table) for table in self.tables}
@@ -426,7 +430,7 @@ class _FillWork:
         losers = rows.filter(lost)
         self._reject_losers(losers)
         if losers.num_rows:
-            pq.write_table(rows.filter(pc.invert(lost)), path, compression="lz4")
+            write_table(path, rows.filter(pc.invert(lost)))
 
     def _reject_losers(self, losers: pa.Table) -> None:
         """Reject rows whose key another row has that counts."""
@@ -438,7 +442,7 @@ class _FillWork:
 
     def _lines_of(self, table: ReadTable) -> pa.Int64Array:
         with self.run.workspace.reading(table.rows_key) as stream:
-            return pq.read_table(stream, columns=["_line"])["_line"].combine_chunks()
+            return read_table(stream, columns=["_line"])["_line"].combine_chunks()
 
     def _settle(self, path: Path, schema: pa.Schema) -> int:
         """Take duplicates out of the file, the losers to the rejects; gives how many collapsed."""
@@ -460,7 +464,7 @@ class _FillWork:
         keep = ~suspects
         keep[np.flatnonzero(suspects)[~(settled.lost | settled.repeated)]] = True
         kept = path.with_name("kept")
-        with written(kept, pq.read_schema(path)) as writer:
+        with written(kept, read_schema(path)) as writer:
             begin = 0
             for rows in _rows_where(path, keep):
                 writer.write_table(_to_be_read(rows, suspects[keep][begin : begin + rows.num_rows]))
@@ -470,7 +474,7 @@ class _FillWork:
 
 
 def _rows_where(path: Path, mask: npt.NDArray[np.bool_]) -> Iterator[pa.Table]:
-    """The rows of a Parquet file that the mask marks."""
+    """The rows of an Arrow file that the mask marks."""
     begin = 0
     for batch in batches(path):
         end = begin + batch.num_rows

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from etl_lib.arrow_file import batches, read_schema, written
 from etl_lib.config.project import Fill
-from etl_lib.manifest import FACTS, LINE_HASH, ROW_FILTERED, ROW_THROUGH, ReadTable
-from etl_lib.parquet import batches, written
+from etl_lib.manifest import LINE_HASH, ROW_FILTERED, ROW_THROUGH, ReadTable
 from etl_lib.rules.repeats import repeated, short_hashes
 from etl_lib.rules.snapshots import FORM, HASH, Numbers, value_hash
 from etl_lib.storage import Storage
@@ -55,11 +54,11 @@ class ToRemember:
         `unique_warn` how many rows have a value that another has too, in any case; fields without such rows
         are left out.
         """
-        there = set(pq.read_schema(canonical).names)
+        there = set(read_schema(canonical).names)
         warned = self.fill.entity.unique_warn
         self._shared = {name: [] for name in warned if name in there}
         schema = self.wanted.with_metadata({FORM: self.form.encode()} if self.form else {})
-        with written(snapshot, schema, repeating=[FACTS]) as writer:
+        with written(snapshot, schema) as writer:
             read = in_order(self._gone_through(canonical), self._filtered(filtered))
             for rows, _ in in_order(self._stayed(), read):
                 writer.write_table(rows)
@@ -102,7 +101,7 @@ class ToRemember:
         """The rows that go through as the snapshot has them, if there is to be one, with their numbers."""
         columns = {self.fill.entity.key, "_file", "_line", "_deleted", *self._shared}
         if self.before:
-            columns |= {*self.wanted.names} & {*pq.read_schema(canonical).names}
+            columns |= {*self.wanted.names} & {*read_schema(canonical).names}
         for batch in batches(canonical, sorted(columns)):
             self.keys.add_canonical(self.fill, batch)
             rows = self._with_value_hashes(batch)

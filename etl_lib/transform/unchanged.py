@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from etl_lib.arrow_file import BATCH_ROWS, batches, read_table
 from etl_lib.errors import RowsMoved
 from etl_lib.manifest import ROW_FILTERED, ReadTable
-from etl_lib.parquet import BATCH_ROWS, batches
 from etl_lib.rules.repeats import digests, halves
 from etl_lib.rules.snapshots import (
     NONE,
@@ -54,7 +53,7 @@ class RowsBefore:
         assert table.known
         self.filtered = table.known.of(entity).rows_filtered
         with workspace.reading(table.rows_key) as stream:
-            read = pq.read_table(stream, columns=["_line"])["_line"].to_numpy().astype(np.int32)
+            read = read_table(stream, columns=["_line"])["_line"].to_numpy().astype(np.int32)
         self.lines = np.zeros(table.rows_accepted, np.int32)
         self.places = np.full(table.rows_accepted, NONE, np.int32)
         at = 0
@@ -121,13 +120,13 @@ class RowsBefore:
         return pa.array(self.places[rows] == NONE)
 
     def make_way(self, key: str, path: Path) -> int:
-        """Let rows go through whose key a row in the Parquet file, which goes through, has as well; how many.
+        """Let rows go through whose key a row in the file, which goes through, has as well; how many.
 
         Raises RowsMoved for one that was not read.
         """
         if self.snapshot is None or not self.unchanged:
             return 0
-        keys = pq.read_table(path, columns=[key])[key].combine_chunks()
+        keys = read_table(path, columns=[key])[key].combine_chunks()
         again = np.concatenate(
             [
                 pc.and_not(pc.is_in(batch[key], value_set=keys), batch[ROW_FILTERED])
@@ -149,7 +148,7 @@ class RowsBefore:
             return
         if not self._is_in_order():
             # the file is sorted in another way than before: rows are fetched from all over
-            whole = pq.read_table(self.snapshot.path).combine_chunks()
+            whole = read_table(self.snapshot.path).combine_chunks()
             for begin in range(0, len(self.places), BATCH_ROWS):
                 numbers = self._unchanged_within(begin, begin + BATCH_ROWS)
                 yield whole.take(pa.array(self.places[numbers])), numbers

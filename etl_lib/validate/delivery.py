@@ -11,13 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from etl_lib.arrow_file import batches, read_table, write_table
 from etl_lib.config.mapping import Expectation, part_of
 from etl_lib.config.project import Fill
 from etl_lib.errors import AskTheSchool, Fault, FixTheMapping, RowsMoved
 from etl_lib.manifest import Extracted, Hold, ReadTable, Validated, ValidatedFill
-from etl_lib.parquet import batches
 from etl_lib.rules import (
     Check,
     Lookups,
@@ -92,7 +91,7 @@ def _columns_of(
     for table in extracted.tables_of(feed):
         with run.workspace.reading(table.rows_key) as stream:
             there = [name for name in columns if name in table.columns]
-            yield pq.read_table(stream, columns=there)
+            yield read_table(stream, columns=there)
 
 
 @dataclass
@@ -310,12 +309,12 @@ class _FillPass:
     @property
     def rejects_key(self) -> str:
         """Where the fill's rejected rows lie."""
-        return f"validate/rejects-{self.fill.name}.parquet"
+        return f"validate/rejects-{self.fill.name}.arrow"
 
     def _write_rejects(self) -> None:
         with scratch_folder() as scratch:
-            path = scratch / "rejects.parquet"
-            pq.write_table(pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects]), path)
+            path = scratch / "rejects.arrow"
+            write_table(path, pa.concat_tables([REJECT_SCHEMA.empty_table(), *self.rejects]))
             self.run.workspace.put_file(path, self.rejects_key)
 
     def result(self) -> ValidatedFill:

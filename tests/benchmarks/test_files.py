@@ -26,7 +26,7 @@ def test_the_reader_takes_all_people_but_the_broken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: bool, rejected: int
 ) -> None:
     source = people(tmp_path / "people.csv", 5000, broken)
-    stage(source, tmp_path / "people.parquet", list(COLUMNS))
+    stage(source, tmp_path / "people.arrow", list(COLUMNS))
     assert capsys.readouterr().out == f"5000 {5000 - rejected} {rejected}\n"
 
 
@@ -35,7 +35,7 @@ def test_notes_of_two_lines_are_one_row_each(
 ) -> None:
     source = people(tmp_path / "people.csv", 500, long_notes=True)
     assert len(source.read_bytes().splitlines()) == 506
-    stage(source, tmp_path / "people.parquet", list(COLUMNS))
+    stage(source, tmp_path / "people.arrow", list(COLUMNS))
     assert capsys.readouterr().out == "500 500 0\n"
 
 

@@ -26,7 +26,7 @@ SAMPLES = REPO / "include" / "samples" / "lakeside"
 OBJECTS = (
     (STORAGE_BUCKET, "archive/{}/files/1"),
     (STORAGE_BUCKET, "archive/{}/deliveries/1-a/mapping.json"),
-    (STORAGE_BUCKET, "staging/{}/run/rows.parquet"),
+    (STORAGE_BUCKET, "staging/{}/run/rows.arrow"),
     (CLIENTS_BUCKET, "clients/{}/inbox/users.csv"),
     (CLIENTS_BUCKET, "clients/{}/inbox/test/users.csv"),
     (CLIENTS_BUCKET, "clients/{}/outbox/report.csv"),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from etl_lib.arrow_file import read_table as read_rows
 from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.extract.reader.columns import Expected, folded
@@ -61,9 +61,9 @@ def read(tmp_path: Path) -> Callable[..., ReadFile]:
         opened = open_member(path, member, resolved, tmp_path / "utf8")
         table = read_table(opened, member, 0, resolved, workspace, tmp_path, lambda _: None)
         with workspace.reading(table.rows_key) as stream:
-            found = pq.read_table(stream).to_pylist()
+            found = read_rows(stream).to_pylist()
         with workspace.reading(table.rejects_key) as stream:
-            rejects = pq.read_table(stream).to_pylist()
+            rejects = read_rows(stream).to_pylist()
         names = ("_line", "Id", "Name", "Last")
         rows = [tuple(row.get(name, row.get("First Name")) for name in names) for row in found]
         return ReadFile(rows, [(r["line"], r["code"]) for r in rejects], table)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
+from etl_lib.arrow_file import read_table
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import FixTheSetup
 from etl_lib.extract import LocalSource, PgpKeys, Source, extract
@@ -89,7 +88,7 @@ class School:
 
     def rows(self, extracted: Extracted) -> list[dict[str, object]]:
         work = self.home / "storage" / "work"
-        tables = [pq.read_table(work / table.rows_key) for table in extracted.tables]
+        tables = [read_table(work / table.rows_key) for table in extracted.tables]
         return [row for table in tables for row in table.to_pylist()]
 
 

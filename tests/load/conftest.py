@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from etl_lib.arrow_file import write_table
 from etl_lib.config.project import Project, ResolvedMapping
 from etl_lib.load.tables import migrate_if_needed
 from etl_lib.manifest import (
@@ -153,9 +153,9 @@ class School:
                 continue
             rows = list(feeds[fill.feed_name])
             bad = list((rejected or {}).get(fill.feed_name, ()))
-            rejects_key = f"validate/rejects-{fill.name}.parquet"
+            rejects_key = f"validate/rejects-{fill.name}.arrow"
             self._rejects(run.workspace, rejects_key, bad)
-            self._rejects(run.workspace, f"transform/rejects-{fill.name}.parquet", ())
+            self._rejects(run.workspace, f"transform/rejects-{fill.name}.arrow", ())
             judged.append(
                 ValidatedFill(
                     feed=fill.feed_name,
@@ -183,8 +183,8 @@ class School:
             arrays["_deleted"] = pa.array([r.get("_deleted", False) for r in rows], pa.bool_())
             arrays["_file"] = pa.array([f"{fill.feed_name}.csv"] * len(rows), pa.string())
             arrays["_line"] = pa.array(range(2, len(rows) + 2), pa.int64())
-            key = f"transform/rows-{fill.name}.parquet"
-            self._parquet(run.workspace, key, pa.table(arrays))
+            key = f"transform/rows-{fill.name}.arrow"
+            self._file(run.workspace, key, pa.table(arrays))
             made.append(
                 TransformedFill(
                     feed=fill.feed_name,
@@ -194,7 +194,7 @@ class School:
                     rows_rejected=0,
                     rows_duplicate=0,
                     rows_key=key,
-                    rejects_key=f"transform/rejects-{fill.name}.parquet",
+                    rejects_key=f"transform/rejects-{fill.name}.arrow",
                     columns=tuple(columns),
                     defaulted={
                         name: (f"{fill.feed_name}.csv",) for name in defaulted if name in columns
@@ -220,15 +220,15 @@ class School:
             "column": pa.string(),
             "code": pa.string(),
         }
-        self._parquet(
+        self._file(
             workspace,
             key,
             pa.table({n: pa.array([r.get(n) for r in rows], k) for n, k in columns.items()}),
         )
 
-    def _parquet(self, workspace: Storage, key: str, table: pa.Table) -> None:
-        path = self.folder / "scratch.parquet"
-        pq.write_table(table, path)
+    def _file(self, workspace: Storage, key: str, table: pa.Table) -> None:
+        path = self.folder / "scratch.arrow"
+        write_table(path, table)
         workspace.put_file(path, key)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etl_lib.arrow_file import write_table
 from etl_lib.manifest import ROW_HASH, Snapshot
 from etl_lib.rules.repeats import digests, halves
 from etl_lib.rules.snapshots import SnapshotRows, places_of
@@ -23,7 +23,7 @@ _ROWS = 60
 @pytest.fixture(autouse=True, scope="module")
 def _small_parts() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("etl_lib.parquet.BATCH_ROWS", 8)
+        patch.setattr("etl_lib.arrow_file.BATCH_ROWS", 8)
         patch.setattr("etl_lib.rules.snapshots._AROUND", 4)
         yield
 
@@ -37,7 +37,7 @@ def snapshot_of(folder: Path, texts: list[str]) -> SnapshotRows:
     values = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(16), len(texts), [None, pa.py_buffer(hashes_of(texts))]
     )
-    pq.write_table(pa.table({ROW_HASH: values}), path, row_group_size=8)
+    write_table(path, pa.table({ROW_HASH: values}))
     return SnapshotRows(path, NOWHERE)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from etl_lib.arrow_file import read_table, write_table
 from etl_lib.config.project import Project
 from etl_lib.manifest import Delivery, Extracted, ReadTable, TransformedFill, ValidatedFill
 from etl_lib.run import Run
@@ -51,8 +51,8 @@ def judged(tmp_path: Path) -> Callable[..., Judged]:
         validated = validate(work, extracted, {})
         transformed = transform(work, extracted, validated)
         (of_validate,), (of_transform,) = validated.fills, transformed.fills
-        rejects = pq.read_table(tmp_path / "w" / of_validate.rejects_key).to_pylist()
-        rows = pq.read_table(tmp_path / "w" / of_transform.rows_key).to_pylist()
+        rejects = read_table(tmp_path / "w" / of_validate.rejects_key).to_pylist()
+        rows = read_table(tmp_path / "w" / of_transform.rows_key).to_pylist()
         results = json.loads((tmp_path / "a" / validated.suite_results_key).read_text())
         (suite,) = results.values()
         return Judged(
@@ -85,7 +85,7 @@ def extracted_of(
         cells = {"Id": [f"{shown[0]}{n}" for n in range(rows)], **cells}
         table = pa.table({"_line": pa.array(range(2, rows + 2), pa.int64()),
                           **{n: pa.array(c, pa.string()) for n, c in cells.items()}})  # fmt: skip
-        pq.write_table(table, folder / "w" / shown)
+        write_table(folder / "w" / shown, table)
         tables.append(
             ReadTable(feed="f", shown=shown, rows_key=shown, rejects_key="", rows_read=rows,
                       rows_accepted=rows, rows_rejected=0, columns=tuple(cells))

@@ -48,7 +48,7 @@ def test_in_a_column_of_both_orders_a_day_that_reads_in_both_is_rejected(judged:
 def test_the_first_rows_of_a_long_file_are_rejected_for_what_its_last_rows_show(
     judged: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("etl_lib.parquet.BATCH_ROWS", 2)
+    monkeypatch.setattr("etl_lib.arrow_file.BATCH_ROWS", 2)
     assert days(judged, "03/04/2025", *PROVEN, "25/12/2025", "26/12/2025")[0] == MIXED
 
 

@@ -1,4 +1,4 @@
-"""Reads one table of a delivery into Parquet, or says everything that is wrong with the file."""
+"""Reads one table of a delivery into an Arrow file, or says everything that is wrong with the file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow.lib import StringBuilder  # pa.array would import pandas, a third of the pass
 
-from etl_lib import parquet
+from etl_lib import arrow_file
 from etl_lib.config.mapping import FileFormat
 from etl_lib.config.project import ResolvedMapping
 from etl_lib.errors import AskTheSchool
@@ -117,11 +116,11 @@ def read_table(
     """
     feed = resolved.mapping.feeds[member.feed]
     reader, wanted = opened.reader, opened.wanted
-    rows_key, rejects_key = f"extract/rows-{number}.parquet", f"extract/rejects-{number}.parquet"
-    accepted = write_rows(reader, member, wanted, folder / f"{number}.parquet", progress)
+    rows_key, rejects_key = f"extract/rows-{number}.arrow", f"extract/rejects-{number}.arrow"
+    accepted = write_rows(reader, member, wanted, folder / f"{number}.arrow", progress)
     known = None
     if reader.known and reader.known.snapshots:
-        key = f"extract/known-{number}.parquet"
+        key = f"extract/known-{number}.arrow"
         workspace.put_file(_written(reader.known, folder / f"{number}.known"), key)
         fills = tuple(_known_fills(reader.known))
         known = KnownRows(key=key, rows=reader.known.rows, fills=fills)
@@ -131,7 +130,7 @@ def read_table(
         f"{member.shown}: rows do not add up"
     )
     opened.refuse_second_table(member.shown)
-    workspace.put_file(folder / f"{number}.parquet", rows_key)
+    workspace.put_file(folder / f"{number}.arrow", rows_key)
     _write_rejects(reader, member.shown, folder / f"{number}.rejects")
     workspace.put_file(folder / f"{number}.rejects", rejects_key)
     return ReadTable(
@@ -163,7 +162,7 @@ def _known_fills(known: KnownLines) -> Iterator[KnownFill]:
 def _written(known: KnownLines, path: Path) -> Path:
     """The lines that were not read as manifest.KnownRows says."""
     schema = pa.schema([(name, pa.int32()) for name in ("_line", *known.snapshots)])
-    with parquet.written(path, schema) as writer:
+    with arrow_file.written(path, schema) as writer:
         for lines, places in known.found:
             columns = [_int32(one) for one in (lines, *places)]
             writer.write_table(pa.table(columns, schema=schema))
@@ -178,13 +177,13 @@ def write_rows(
     reader: RowReader, member: Member, wanted: dict[int, str], path: Path,
     progress: Callable[[int], None],
 ) -> int:  # fmt: skip
-    """Stream the accepted rows, but for known ones, to a Parquet file as manifest.ReadTable says; how many."""
+    """Stream the accepted rows, but for known ones, to an Arrow file as manifest.ReadTable says; how many."""
     parts = {f"{{{name}}}": value for name, value in member.parts.items()}
     names = [*wanted.values(), *parts]
     hashes = [(LINE_HASH, HASH)] if reader.known else []
     schema = pa.schema([("_line", pa.int64()), *((name, pa.string()) for name in names), *hashes])
     accepted = 0
-    with parquet.written(path, schema) as writer:
+    with arrow_file.written(path, schema) as writer:
         for table in reader.batches():
             for name, value in parts.items():
                 column = pa.repeat(pa.scalar(value), table.num_rows)
@@ -211,4 +210,4 @@ def _write_rejects(reader: RowReader, shown: str, path: Path) -> None:
     files.append_values([shown] * count)
     numbers = pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(lines)])
     columns = [files.finish(), numbers, nothing, nothing, codes.finish()]
-    pq.write_table(pa.table(columns, schema=REJECT_SCHEMA), path)
+    arrow_file.write_table(path, pa.table(columns, schema=REJECT_SCHEMA))

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from etl_lib.arrow_file import read_table, write_table
 from etl_lib.config.mapping import FileFormat
 from etl_lib.errors import EtlError
 from etl_lib.extract.reader.columns import Expected, folded
@@ -70,7 +70,7 @@ def read(table: OpenedTable) -> list[dict[str, object]]:
 def snapshot_of(rows: list[dict[str, object]], path: Path) -> SnapshotRows:
     """The rows as a load would remember them, here with their cells."""
     schema = pa.schema([(name, pa.string()) for name in NAMES] + [(LINE_HASH, pa.binary(16))])
-    pq.write_table(pa.Table.from_pylist(rows, schema), path, row_group_size=8)
+    write_table(path, pa.Table.from_pylist(rows, schema))
     return SnapshotRows(path, NOWHERE)
 
 
@@ -78,7 +78,7 @@ def with_known(table: OpenedTable, snapshot: SnapshotRows) -> tuple[list[dict[st
     """The rows of a file, those that were not read out of the snapshot; and how many those are."""
     rows = read(table)
     assert table.reader.known
-    before = pq.read_table(snapshot.path).to_pylist()
+    before = read_table(snapshot.path).to_pylist()
     unread = [
         {"_line": int(line), **before[place]}
         for lines, places in table.reader.known.found
@@ -138,7 +138,7 @@ def test_a_line_that_one_of_the_snapshots_does_not_have_is_read(tmp_path: Path) 
     assert table.reader.known
     found = table.reader.known.found
     for at, snapshot in enumerate((one, other)):
-        ids = pq.read_table(snapshot.path)["Id"].to_pylist()
+        ids = read_table(snapshot.path)["Id"].to_pylist()
         assert [ids[place] for _, places in found for place in places[at]] == [
             str(n) for n in range(50) if n not in (7, 9)
         ]
