@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from etl_lib.extract.reader.dialect import Dialect
 
@@ -119,6 +120,8 @@ def _control(signs: npt.NDArray[np.uint8], below_blank: int, only_feeds: bool) -
 
 def _not_utf8(block: bytes) -> Places:
     """Where bytes are no UTF-8."""
+    if _is_utf8(block):
+        return _NOWHERE
     found: list[int] = []
     at = 0
     while True:
@@ -131,6 +134,16 @@ def _not_utf8(block: bytes) -> Places:
             if stop < 0:
                 return np.array(found, dtype=np.int64)
             at = stop + 1  # one fault is enough for a line
+
+
+def _is_utf8(block: bytes) -> bool:
+    """By Arrow, which makes no text of it: a tenth of the time that Python's decoding takes."""
+    ends = pa.py_buffer(np.array([0, len(block)], np.int32))
+    try:
+        pa.StringArray.from_buffers(1, ends, pa.py_buffer(block)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _lost_letters_and_marks(signs: npt.NDArray[np.uint8]) -> Places:
