@@ -25,7 +25,7 @@ class Writer:
         self._writer = writer
 
     def write_table(self, rows: pa.Table) -> None:
-        """More rows; so many at a time are read again later, or fewer than BATCH_ROWS."""
+        """More rows; never more than BATCH_ROWS of them will have to be read at once."""
         self._writer.write_table(rows, max_chunksize=BATCH_ROWS)
 
 

@@ -51,7 +51,7 @@ _FROZEN = "mapping.json"
 _BEGUN = "begun"
 _PROGRESS_S = 1.0  # a stage writes its progress at most once in so many seconds
 _PLAIN = Reply()
-M = TypeVar("M", Extracted, Validated, Transformed)
+M = TypeVar("M", Extracted, Validated, Transformed, ResolvedMapping)
 
 
 def begin(run: Run, environment: str, entities: Mapping[str, Entity]) -> None:
@@ -69,16 +69,11 @@ def is_loaded(run: Run) -> bool:
 
 def frozen_mapping(run: Run, resolve: Callable[[], ResolvedMapping]) -> ResolvedMapping:
     """The mapping that the run began with: resolved at the first call, remembered from then on."""
-    if known := _frozen(run):
+    if known := _found(run, ResolvedMapping, _FROZEN):
         return known
     resolved = resolve()
     run.workspace.write_bytes(_FROZEN, resolved.model_dump_json(by_alias=True).encode())
     return resolved
-
-
-def _frozen(run: Run) -> ResolvedMapping | None:
-    data = run.workspace.find_bytes(_FROZEN)
-    return None if data is None else ResolvedMapping.model_validate_json(data)
 
 
 def do_extract(
@@ -313,7 +308,7 @@ def do_report(run: Run, reply: Reply = _PLAIN) -> Outcome:
         _remembered(run, Validated, "validate"),
         _remembered(run, Transformed, "transform"),
         planned_by(run.database_url, run) if run.wishes.dry_run else None,
-        _frozen(run),
+        _found(run, ResolvedMapping, _FROZEN),
         reply,
     )
 
@@ -424,7 +419,11 @@ def _kept(run: Run, stage: str, manifest: M) -> M:
 
 def _remembered(run: Run, model: type[M], stage: str) -> M | None:
     """The manifest that a stage has left, or None when it has not run to its end."""
-    data = run.workspace.find_bytes(manifest_key(stage))
+    return _found(run, model, manifest_key(stage))
+
+
+def _found(run: Run, model: type[M], key: str) -> M | None:
+    data = run.workspace.find_bytes(key)
     return None if data is None else model.model_validate_json(data)
 
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 _NO_SUCH_KEY = ("404", "NoSuchKey")
 _IN_PARTS_BYTES = 64 << 20  # a file from this size on is sent in parts
-_SMALL_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 20  # asked for first: of a small object that is all
 _BLOCK_BYTES = 4 << 20  # asked for at once: columns of one file lie side by side
 
 

@@ -146,8 +146,7 @@ class Storage:
         """Write a small object, replacing one of the same key."""
         with _answering(self.root):
             if self.is_local:
-                with _appearing(Path(self._path(key))) as part:
-                    _write_locked(part, io.BytesIO(data))
+                _write(io.BytesIO(data), Path(self._path(key)))
             else:
                 s3.write(self.client, *self._place(key), data)
 
@@ -311,41 +310,31 @@ def _locked_folder(place: Path) -> tuple[Path, int]:
             os.close(descriptor)
 
 
-@contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """A name for a file that becomes the target at the end of the block, whole or not at all.
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError:  # to another disk
+        with source.open("rb") as stream:
+            _write(stream, target)
+        source.unlink()
 
-    What killed processes have left of theirs goes.
-    """
+
+def _write(stream: BinaryIO, target: Path) -> None:
+    """Copy the stream so that the target appears whole; unfinished copies of killed processes go."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for old in target.parent.glob("*.part"):
         _remove_abandoned(old)
     part = Path(f"{target}.{os.getpid()}.part")
     try:
-        yield part
-        part.replace(target)
+        with part.open("wb") as out:
+            fcntl.flock(out, fcntl.LOCK_EX)
+            shutil.copyfileobj(stream, out, 1 << 20)
+            out.flush()
+            part.replace(target)  # while it is locked: nobody takes it for abandoned
     except OSError:
         part.unlink(missing_ok=True)
         raise
-
-
-def _move(source: Path, target: Path) -> None:
-    with _appearing(target) as part, source.open("rb") as stream:
-        fcntl.flock(
-            stream, fcntl.LOCK_EX
-        )  # of the file, whatever its name: `part` is not abandoned
-        try:
-            source.rename(part)
-        except OSError:  # to another disk
-            _write_locked(part, stream)
-            source.unlink()
-
-
-def _write_locked(part: Path, stream: BinaryIO) -> None:
-    """Copy the stream to `part`, which is locked until it is whole."""
-    with part.open("wb") as out:
-        fcntl.flock(out, fcntl.LOCK_EX)
-        shutil.copyfileobj(stream, out, 1 << 20)
 
 
 def _unless_gone(_: Any, __: str, what: Any) -> None:

@@ -259,10 +259,12 @@ def _lines(archives: Sequence[Storage], run_id: str, key: str) -> _Lines | None:
         with suppress(FileNotFoundError), archive.reading(keys_key(run_id)) as stream:
             exact: list[dict[str, Any]] = []
             similar = 0
-            for batch in pq.ParquetFile(stream).iter_batches():
-                same = batch.filter(pc.equal(batch["key"], key))
+            keys = pq.ParquetFile(stream)
+            for group in range(keys.num_row_groups):  # all at once would be all in memory
+                rows = keys.read_row_group(group)
+                same = rows.filter(pc.equal(rows["key"], key))
                 exact += [{n: row[n] for n in _OF_LINE} for row in same.to_pylist()]
-                alike = pc.equal(_folded(batch["key"]), _folded(pa.array([key]))[0])
+                alike = pc.equal(_folded(rows["key"]), _folded(pa.array([key]))[0])
                 similar += (pc.sum(alike).as_py() or 0) - same.num_rows
             return _Lines(exact, similar)
     return None

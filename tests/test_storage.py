@@ -67,11 +67,25 @@ def test_an_unfinished_object_of_a_killed_process_is_no_object_and_goes(place: P
     assert not part.exists() and storage.keys() == ["files/other"]
 
 
-def test_a_full_disk_is_said_to_be_full(place: Path) -> None:
+def _to_another(*_: object) -> None:
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+
+@pytest.mark.parametrize("what", ["bytes", "a file of another disk"])
+def test_a_full_disk_is_said_to_be_full(
+    place: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    big = place / "big"
+    big.write_bytes(b"x" * 4096)
     storage = Storage.local(place / "s")
     (place / "s" / f"there.{os.getpid()}.part").symlink_to("/dev/full")
+    monkeypatch.setattr(Path, "replace", _to_another)
     with pytest.raises(TryAgain) as caught:
-        storage.write_bytes("there", b"x" * 4096)
+        if what == "bytes":
+            storage.write_bytes("there", b"x" * 4096)
+        else:
+            storage.put_file(big, "there")
+    assert big.stat().st_size == 4096 and storage.keys() == []
     assert [fault.code for fault in caught.value.faults] == ["DISK_FULL"]
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOSPC
@@ -81,18 +95,33 @@ def test_a_full_disk_is_said_to_be_full(place: Path) -> None:
 def test_a_file_that_is_put_moves_and_its_old_name_may_be_used_again(
     place: Path, monkeypatch: pytest.MonkeyPatch, disk: str
 ) -> None:
-    def to_another(*_: object) -> None:
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
-
-    if disk == "another":
-        monkeypatch.setattr(Path, "rename", to_another)
     storage, file = Storage.local(place / "s"), place / "file"
+    replace = Path.replace
+    if disk == "another":
+        monkeypatch.setattr(
+            Path, "replace", lambda a, b: _to_another() if a == file else replace(a, b)
+        )
     for key in ("first", "second", "first"):
         file.write_bytes(key.encode())
         storage.put_file(file, key)
         assert not file.exists()
     assert storage.keys() == ["first", "second"] and storage.read_bytes("first") == b"first"
     assert sorted(path.name for path in (place / "s").iterdir()) == ["first", "second"]
+
+
+def test_a_file_that_is_about_to_appear_is_not_swept_away_by_another_writer(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, replace = Storage.local(place / "s"), Path.replace
+
+    def while_another_writes(part: Path, target: Path) -> Path:
+        if target.name == "there":
+            storage.write_bytes("beside", b"y")
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", while_another_writes)
+    storage.write_bytes("there", b"x")
+    assert storage.keys() == ["beside", "there"] and storage.read_bytes("there") == b"x"
 
 
 def test_a_draft_reads_what_is_below_and_writes_and_deletes_nothing_there(tmp_path: Path) -> None:

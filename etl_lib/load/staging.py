@@ -114,8 +114,6 @@ def _as_csv_columns(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.Table
         column = batch.column(batch.schema.get_field_index(name))
         if pa.types.is_list(column.type):
             column = _array_literals(column)
-        elif pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
         arrays.append(column)
     return pa.table(arrays, names=list(columns))
 

@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 
 from etl_lib.config.entity import EntityField
 from etl_lib.config.mapping import ColumnRule, Feed
-from etl_lib.rules.text import all_false, any_of, over_distinct
+from etl_lib.rules.text import all_false, any_of, by_distinct, over_distinct
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 Parsed = tuple[pa.Array, pa.BooleanArray, pa.BooleanArray]
 _DIGITS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "I": 2, "M": 2, "S": 2, "j": 3}
-
 _ISO = "%Y-%m-%d"
 _PLAIN_ISO = "^[12][0-9]{3}-[0-9]{2}-[0-9]{2}$"
 
@@ -135,13 +134,14 @@ def _booleans(values: pa.StringArray, true: frozenset[str], false: frozenset[str
 
 
 def _dates(values: pa.StringArray, formats: tuple[str, ...]) -> Parsed:
-    encoded = values.dictionary_encode()
-    texts = encoded.dictionary
-    typed = _iso_dates(texts) if formats[0] == _ISO else None
-    if typed is None:
-        days = [_day(instant(text, formats)) for text in texts.to_pylist()]
-        typed = pa.array(days, pa.date32())
-    return _dated(values, typed.take(encoded.indices))
+    def read(texts: pa.StringArray) -> pa.Date32Array:
+        typed = _iso_dates(texts) if formats[0] == _ISO else None
+        if typed is None:
+            days = [_day(instant(text, formats)) for text in texts.to_pylist()]
+            typed = pa.array(days, pa.date32())
+        return typed
+
+    return _dated(values, by_distinct(values, read))
 
 
 def _iso_dates(texts: pa.StringArray) -> pa.Date32Array | None:

@@ -13,9 +13,8 @@ import xxhash
 
 Mask = npt.NDArray[np.bool_]
 _PARTS = 32
-_AT_ONCE = (
-    2048  # texts that stay in the processor's cache: of 65,536 a hash takes three times as long
-)
+# Texts that stay in the processor's cache: of 65,536 at once a hash takes three times as long.
+_AT_ONCE = 2048
 
 
 def hashes_of(texts: Iterable[bytes]) -> bytes:

@@ -23,8 +23,13 @@ def over_distinct(
     values: pa.StringArray, work: Callable[[list[str]], list[object]], kind: pa.DataType
 ) -> pa.Array:
     """`work` on the list of distinct values, spread over all; null stays null. Gives type `kind`."""
+    return by_distinct(values, lambda texts: pa.array(work(texts.to_pylist()), kind))
+
+
+def by_distinct(values: pa.StringArray, work: Callable[[pa.StringArray], pa.Array]) -> pa.Array:
+    """See over_distinct, with `work` on the distinct values as a column."""
     encoded = values.dictionary_encode()
-    return pa.array(work(encoded.dictionary.to_pylist()), kind).take(encoded.indices)
+    return work(encoded.dictionary).take(encoded.indices)
 
 
 def none_of(values: pa.StringArray, tokens: Collection[str]) -> pa.StringArray:

@@ -15,7 +15,7 @@ LONGEST_FIELD_BYTES = 1024 * 1024
 _LF, _CR, _TAB, _BLANK, _DELETE = 10, 13, 9, 32, 127
 Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-_FEW_BYTES = 4096
+_FEW_BYTES = 4096  # to be looked at line by line
 _NOWHERE: Places = np.empty(0, dtype=np.int64)
 
 

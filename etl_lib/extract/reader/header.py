@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from etl_lib.config.mapping import FileFormat
@@ -96,7 +96,9 @@ class _Header:
         return -self.matched, self.at
 
 
-def _best_headers(lines: Sequence[Line], form: FileFormat, expected: Expected) -> Iterator[_Header]:
+def _best_headers(
+    lines: Sequence[Line], form: FileFormat, expected: Expected
+) -> Collection[_Header]:
     """For each delimiter the record of the file's start that is the likeliest header, if there is any.
 
     Each record is looked at by itself and put together with the next ones; not one that has too few cells
@@ -107,8 +109,8 @@ def _best_headers(lines: Sequence[Line], form: FileFormat, expected: Expected) -
     best: dict[str, _Header] = {}
     for dialect in _ways(form, start):
         records = list(_records(start, dialect))
-        for number in range(len(records) if form.skip_lines is None else min(len(records), 1)):
-            first, _, cells = records[number]
+        looked_at = records if form.skip_lines is None else records[:1]
+        for number, (first, _, cells) in enumerate(looked_at):
             most, at = min(len(cells), len(expected.columns)), first.number - 1
             for joined in (1, *_joinable(records, number)):
                 before = best.get(dialect.delimiter)
@@ -117,7 +119,7 @@ def _best_headers(lines: Sequence[Line], form: FileFormat, expected: Expected) -
                 one = _header(records[number : number + joined], dialect, expected)
                 if before is None or one.rank() < before.rank():
                     best[dialect.delimiter] = one
-    yield from best.values()
+    return best.values()
 
 
 def _ways(form: FileFormat, lines: Sequence[Line]) -> Iterator[Dialect]:
