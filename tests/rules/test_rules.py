@@ -159,6 +159,11 @@ def test_a_date_becomes(made: Made, cell: str, value: object) -> None:
     assert beside == [date(2026, 11, 25), value, date(2024, 2, 29)]
 
 
+def test_a_date_in_a_form_that_was_not_agreed_is_none(made: Made) -> None:
+    rule = {"from": "A", "date_formats": ["%d/%m/%Y"]}
+    assert one(made, "birth_date", rule, "2026-11-24") == "VALUE_NOT_A_DATE"
+
+
 @pytest.mark.parametrize(
     ("cell", "sign", "value"),
     [

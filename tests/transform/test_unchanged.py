@@ -65,6 +65,24 @@ def test_every_row_that_was_there_is_found_where_it_stood(
     assert places.tolist() == [known.get(row, -1) for row in after]
 
 
+@given(nights(), st.data())
+def test_of_rows_that_are_there_twice_no_two_are_found_in_one_place(
+    tmp_path_factory: pytest.TempPathFactory,
+    night: tuple[list[str], list[str]],
+    data: st.DataObject,
+) -> None:
+    before, after = night
+    for _ in range(data.draw(st.integers(1, 9))):
+        after.insert(
+            data.draw(st.integers(0, len(after))), data.draw(st.sampled_from(before or ["x"]))
+        )
+    snapshot = snapshot_of(tmp_path_factory.mktemp("snapshot"), before)
+    places = places_of(halves(hashes_of(after)), snapshot)
+    found = [(place, row) for place, row in zip(places.tolist(), after, strict=True) if place >= 0]
+    assert all(before[place] == row for place, row in found)
+    assert len({place for place, _ in found}) == len(found)
+
+
 @given(st.lists(st.booleans(), max_size=_ROWS), st.integers(1, 9), st.integers(1, 9))
 def test_two_streams_of_rows_become_one_in_the_order_of_the_file(
     is_one: list[bool], one_part: int, other_part: int
